@@ -1,0 +1,1 @@
+"""Stand-ins for OneVizion and Slack on loopback sockets; `python -m tests.sandbox` runs the program against them."""

@@ -1,0 +1,59 @@
+"""The directory in which the platform would run the program: a copy of the module with its settings filled in."""
+
+import json
+import os
+import shutil
+from typing import Any, Dict
+
+from .onevizion import ABSENT, OneVizion
+from .slack import Slack
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+PROGRAM_FILES = ("module.py", "settings_schema.json", "requirements.txt")
+PROCESS_ID = 31337
+
+
+def make_settings(onevizion: OneVizion, slack: Slack) -> Dict[str, Any]:
+    """The settings that let the program work with these stand-ins."""
+    return {
+        "ovUrl": onevizion.url,
+        "ovAccessKey": onevizion.access_key,
+        "ovSecretKey": onevizion.secret_key,
+        "serviceId": onevizion.service_id,
+        "channelField": onevizion.channel_field,
+        "slackBotToken": slack.token,
+        "slackUrl": slack.url,
+    }
+
+
+def make_directory(path: Any, onevizion: OneVizion, slack: Slack, scheduled: bool = True, **settings: Any) -> str:
+    """Fill the directory `path`, which is made if need be, and return it as text.
+
+    scheduled  whether ihub_parameters.json is there, as in a run that the platform started
+    settings   replace or add keys of settings.json; ABSENT (of tests.sandbox.onevizion) removes one
+    """
+    directory = str(path)
+    os.makedirs(directory, exist_ok=True)
+    for name in PROGRAM_FILES:
+        shutil.copy(os.path.join(ROOT, name), directory)
+    values = dict(make_settings(onevizion, slack), **settings)
+    values = {key: value for key, value in values.items() if value is not ABSENT}
+    write_json(os.path.join(directory, "settings.json"), values)
+    if scheduled:
+        parameters = {
+            "processId": PROCESS_ID,
+            "logLevel": "Info",
+            "integrationId": 1,
+            "integrationName": "Slack-notification",
+            "readFromStdout": True,
+            "ovUrl": onevizion.url,
+        }
+        write_json(os.path.join(directory, "ihub_parameters.json"), parameters)
+    return directory
+
+
+def write_json(path: str, value: Any) -> None:
+    """Write a JSON file that people can read."""
+    with open(path, "w", encoding="utf-8") as file:
+        json.dump(value, file, indent=4)
+        file.write("\n")
