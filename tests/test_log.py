@@ -1,0 +1,187 @@
+"""The integration log, the console and stdout: who is told what."""
+
+import json
+import os
+
+import pytest
+
+import module
+
+LOGS = "POST /api/v3/modules/runs/"
+
+
+def at_level(world, level):
+    directory = world.directory()
+    path = os.path.join(directory, "ihub_parameters.json")
+    with open(path, encoding="utf-8") as file:
+        parameters = dict(json.load(file), logLevel=level)
+    with open(path, "w", encoding="utf-8") as file:
+        json.dump(parameters, file)
+    process = world.start(cwd=directory)
+    stdout, console = process.communicate()
+    return process.returncode, stdout, console
+
+
+def test_at_Info_a_run_costs_a_handful_of_entries_however_many_records(world):
+    for _ in range(40):
+        world.record()
+    world.run()
+    assert world.log() == [
+        "Slack-notification %s started" % module.VERSION,
+        "40 record(s) pending for service 7",
+        world.log()[-1],
+    ]
+
+
+def test_at_Info_each_record_that_failed_has_its_entry(world):
+    failed = [world.record("nowhere"), world.onevizion.add_record(None)]
+    world.record()
+    world.run()
+    assert len(world.log("Error")) == 2
+    for record in failed:
+        assert sum("record %d: " % record in message for message in world.log("Error")) == 1
+
+
+def test_a_failure_that_another_attempt_mends_does_not_stand_in_the_integration_log(world):
+    world.settings = {"maxAttempts": 2, "nextAttemptDelay": 0}
+    record = world.record()
+    world.slack.fault("chat.postMessage", error="internal_error")
+    run = world.run()
+    assert world.log("Error") == world.log("Warning") == []
+    assert "record %d: Slack answered internal_error for #ops: " % record in run.console
+    assert "another attempt follows" in run.console
+
+
+def test_a_flood_of_failures_is_told_up_to_a_limit_and_the_summary_names_all(world, monkeypatch):
+    monkeypatch.setattr(module, "FAILURE_ENTRIES", 3)
+    records = [world.onevizion.add_record(None) for _ in range(8)]
+    run = world.run()
+    assert len(world.log("Error")) == 3
+    assert world.log("Warning") == ["more than 3 records failed: see the summary for the others"]
+    assert world.onevizion.log[-1].description == "failed: " + ", ".join(str(record) for record in records)
+    for record in records:
+        assert "record %d: no user is given" % record in run.console
+
+
+def test_at_Error_only_errors_are_told(world):
+    world.record("nowhere")
+    at_level(world, "error")
+    assert [entry.level for entry in world.onevizion.log] == ["Error"]
+
+
+def test_message_bodies_are_told_at_Debug_only(world):
+    world.record(subj="Words of the subject", msg="Words of the body")
+    status, stdout, console = at_level(world, "Info")
+    told = " ".join(entry.message + entry.description for entry in world.onevizion.log)
+    assert "Words of the" not in told + stdout + console
+    world.record(subj="Words of the subject", msg="Words of the body")
+    status, stdout, console = at_level(world, "Debug")
+    told = [entry for entry in world.onevizion.log if "Words of the body" in entry.description]
+    assert [entry.level for entry in told] == ["Debug"]
+    assert "Words of the" not in stdout + console
+    assert any("delivered to #ops" in entry.message for entry in world.onevizion.log)
+
+
+def test_a_long_text_is_cut_into_message_and_description():
+    handler = module.IntegrationLog(module.LogLevel.INFO)
+    handler.emit(module.logging.LogRecord("x", module.logging.ERROR, "", 0, "a" * 300 + "\n" + "b" * 5000, (), None))
+    entry = handler._entries.get_nowait()
+    assert (entry.level, len(entry.message), len(entry.description)) == ("Error", 200, 4000)
+    assert entry.description.startswith("a" * 300 + "\nb")
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        {"status": 403, "body": "no"},
+        {"status": 500},
+        {"status": 404},
+        {"status": 200, "body": "<html>Log in</html>", "content_type": "text/html"},
+        {"status": 302, "headers": {"Location": "/login"}},
+        {"cut": "before"},
+        {"cut": "after"},
+    ],
+)
+def test_a_log_that_fails_stops_nothing_and_is_given_up_after_three_failures(world, fault):
+    for _ in range(6):
+        world.record("nowhere")
+    world.record()
+    world.onevizion.fault(LOGS, times=None, **fault)
+    run = world.run()
+    assert run.status == 1
+    assert len(world.texts()) == 1
+    assert len(world.onevizion.calls_to(LOGS)) == 3
+    assert run.console.count("the integration log is incomplete: OneVizion") == 1
+
+
+def test_what_the_log_refused_is_told_on_stdout(world):
+    record = world.record("nowhere")
+    world.onevizion.fault(LOGS, times=None, status=403)
+    run = world.run()
+    lines = run.stdout.splitlines()
+    assert lines[0].startswith(
+        "Warning: the integration log is incomplete: OneVizion refused to write the integration log"
+    )
+    assert "ADMIN_MODULE_LOG RA" in lines[0]
+    assert any(line.startswith("Error: record %d: Slack answered channel_not_found" % record) for line in lines)
+    assert any(line.startswith("Info: delivered 0, failed 1") for line in lines)
+    assert "Error: failed: %d" % record in lines or "Info: failed: %d" % record in lines
+
+
+def test_one_entry_that_is_lost_is_told_on_stdout_and_the_log_goes_on(world):
+    world.record()
+    world.onevizion.fault(LOGS, status=500)
+    run = world.run()
+    assert world.log()[-1].startswith("delivered 1")
+    assert "Info: Slack-notification %s started" % module.VERSION in run.stdout.splitlines()
+
+
+def test_a_log_that_answers_slowly_delays_no_delivery(world):
+    for _ in range(3):
+        world.record()
+    answered = world.onevizion.fault(LOGS, times=1, delay=0.3)
+    world.run()
+    assert answered.applied == 1
+    last_post = world.slack.messages[-1].at
+    second_entry = world.onevizion.calls_to(LOGS)[1].at
+    assert last_post < second_entry
+
+
+@pytest.mark.parametrize("status", [401, 503])
+def test_OneVizion_out_of_reach_is_told_on_stdout_in_a_scheduled_run(world, status):
+    world.onevizion.fault("/api/", times=None, status=status, body="no")
+    run = world.run()
+    assert run.status == 2
+    assert any(line.startswith("Error: OneVizion") for line in run.stdout.splitlines())
+
+
+def test_no_secret_reaches_any_output_whatever_the_services_answer(world):
+    secrets = [world.onevizion.access_key, world.onevizion.secret_key, world.slack.token]
+    world.record(" ".join(secrets))
+    world.record()
+    echo = "you sent %s" % " ".join(secrets)
+    world.slack.fault("chat.postMessage", error="no_such_thing " + echo, extra={"needed": echo, "provided": echo})
+    world.onevizion.fault("PATCH", times=3, status=500, body=echo)
+    run = world.run()
+    told = " ".join(entry.message + entry.description for entry in world.onevizion.log)
+    attempts = " ".join(text for texts in world.onevizion.attempts.values() for text in texts)
+    for secret in secrets:
+        assert secret not in run.console + run.stdout + told + attempts
+
+
+def test_a_bug_costs_its_record_keeps_its_traceback_in_the_log_without_secrets_and_the_others_go_on(world, monkeypatch):
+    compose = module.compose
+
+    def broken(record, ov_url):
+        if record.subject == "bad":
+            raise KeyError("the token is xoxb-test-token")
+        return compose(record, ov_url)
+
+    monkeypatch.setattr(module, "compose", broken)
+    bad, good = world.record(subj="bad"), world.record(subj="good")
+    run = world.run()
+    assert run.status == 1
+    assert world.onevizion.statuses == {bad: "FAIL", good: "SUCCESS"}
+    entry = [entry for entry in world.onevizion.log if "a fault in this module" in entry.message][0]
+    assert (entry.level, "Traceback" in entry.description, "KeyError" in entry.description) == ("Error", True, True)
+    assert "xoxb-test-token" not in entry.description + run.console

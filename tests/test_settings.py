@@ -1,0 +1,247 @@
+"""Settings: what an admin may write, and what the program says of the rest."""
+
+import json
+import os
+
+import pytest
+
+import module
+from tests.sandbox.directory import ROOT, write_json
+from tests.sandbox.onevizion import ABSENT
+
+SCHEMA = module.read_json_object(module.SCHEMA_FILE)
+VALID = {
+    "ovUrl": "https://example.onevizion.com",
+    "ovAccessKey": "k",
+    "ovSecretKey": "s",
+    "serviceId": 0,
+    "channelField": "SLACK_CHANNEL",
+    "slackBotToken": "xoxb-1",
+}
+
+
+def problems(**changes):
+    values = {key: value for key, value in dict(VALID, **changes).items() if value is not ABSENT}
+    return list(module.settings_problems(values, SCHEMA))
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("ovUrl", "https://example.onevizion.com/"),
+        ("ovUrl", "example.onevizion.com"),
+        ("ovUrl", " example.onevizion.com/ "),
+        ("ovUrl", "https://example.onevizion.com:8443"),
+        ("ovUrl", "http://localhost:8080"),
+        ("ovUrl", "http://127.0.0.1"),
+        ("ovAccessKey", "any text, even with blanks"),
+        ("serviceId", 12345678901),
+        ("slackBotToken", "xoxe.xoxb-1-abc"),
+        ("slackBotToken", "xoxb-1\n"),
+        ("maxAttempts", 1),
+        ("maxAttempts", 20),
+        ("nextAttemptDelay", 0),
+        ("nextAttemptDelay", 0.5),
+        ("nextAttemptDelay", 300),
+        ("slackUrl", "https://slack-gov.com"),
+        ("uploadAttachments", False),
+        ("anything else", None),
+    ],
+)
+def test_these_settings_are_valid(key, value):
+    assert problems(**{key: value}) == []
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("ovUrl", ""),
+        ("ovUrl", " "),
+        ("ovUrl", "*****"),
+        ("ovUrl", "http://example.onevizion.com"),
+        ("ovUrl", "http://localhost.example.com"),
+        ("ovUrl", "http://127.0.0.1.example.com"),
+        ("ovUrl", "https://user@example.com"),
+        ("ovUrl", "https://example.onevizion.com/login"),
+        ("ovUrl", "ftp://example.onevizion.com"),
+        ("ovUrl", None),
+        ("ovAccessKey", ""),
+        ("ovAccessKey", "  "),
+        ("ovAccessKey", "***"),
+        ("ovAccessKey", 5),
+        ("ovSecretKey", "*"),
+        ("ovSecretKey", "two\nlines"),
+        ("serviceId", "12"),
+        ("serviceId", -1),
+        ("serviceId", 1.5),
+        ("serviceId", True),
+        ("channelField", ""),
+        ("channelField", "****"),
+        ("slackBotToken", "xoxb-"),
+        ("slackBotToken", "xoxb-****"),
+        ("slackBotToken", "xoxp-1"),
+        ("slackBotToken", "xoxe-1"),
+        ("slackBotToken", "xoxb-1 2"),
+        ("maxAttempts", 0),
+        ("maxAttempts", 21),
+        ("maxAttempts", "1"),
+        ("nextAttemptDelay", -1),
+        ("nextAttemptDelay", 301),
+        ("nextAttemptDelay", None),
+        ("slackUrl", "http://slack.com"),
+        ("slackUrl", "https://slack.com/api/"),
+        ("uploadAttachments", "yes"),
+    ],
+)
+def test_these_settings_are_refused(key, value):
+    assert problems(**{key: value}) == [key]
+
+
+@pytest.mark.parametrize("key", sorted(VALID))
+def test_a_required_setting_that_is_missing_is_named(key):
+    assert problems(**{key: ABSENT}) == [key]
+
+
+def test_the_defaults_come_from_the_schema():
+    settings = module.make_settings(VALID, SCHEMA)
+    assert (settings.max_attempts, settings.next_attempt_delay) == (1, 30)
+    assert (settings.slack_url, settings.upload_attachments) == ("https://slack.com", True)
+
+
+def test_addresses_get_a_scheme_and_lose_their_slash_and_keys_their_blanks():
+    settings = module.make_settings(dict(VALID, ovUrl=" example.onevizion.com/ ", ovAccessKey=" k\n"), SCHEMA)
+    assert (settings.ov_url, settings.ov_access_key) == ("https://example.onevizion.com", "k")
+
+
+def test_settings_do_not_show_their_secrets():
+    settings = module.make_settings(
+        dict(VALID, ovAccessKey="hush-1", ovSecretKey="hush-2", slackBotToken="xoxb-3"), SCHEMA
+    )
+    for text in (repr(settings), str(settings), "%s" % [settings]):
+        assert not any(secret in text for secret in settings.secrets())
+
+
+def test_all_problems_are_told_at_once_without_any_value_and_nobody_is_called(world):
+    world.settings = {
+        "ovAccessKey": "",
+        "ovSecretKey": ABSENT,
+        "slackBotToken": "secret-token",
+        "serviceId": "42 is it",
+    }
+    run = world.run()
+    assert run.status == 2
+    for key in ("ovAccessKey is not valid", "ovSecretKey is missing", "slackBotToken is not valid", "serviceId is not"):
+        assert key in run.console
+        assert "Error: %s" % key in run.stdout
+    assert "secret-token" not in run.console + run.stdout
+    assert "42 is it" not in run.console + run.stdout
+    assert world.onevizion.calls == world.slack.calls == []
+
+
+def test_a_placeholder_is_named_as_such(world):
+    world.settings = {"slackBotToken": "*****"}
+    run = world.run()
+    assert "slackBotToken still is the placeholder of the example: expected the Bot User OAuth Token" in run.console
+
+
+BROKEN_FILES = {
+    "missing": (None, "settings.json cannot be read (No such file or directory)"),
+    "empty": (b"", "settings.json is not valid JSON: Expecting value (line 1, column 1)"),
+    "a comma too many": (b'{\n  "ovUrl": "x",\n}', "(line 3, column 1)"),
+    "a list": (b"[1, 2]", "settings.json is not a JSON object"),
+    "a text": (b'"text"', "settings.json is not a JSON object"),
+    "not UTF-8": (b'{"ovUrl": "\xff"}', "settings.json is not UTF-8 text"),
+    "NaN": (b'{"nextAttemptDelay": NaN}', "settings.json is not valid JSON"),
+    "nested without end": (b"[" * 100000, "settings.json is not valid JSON"),
+}
+
+
+@pytest.mark.parametrize("case", sorted(BROKEN_FILES))
+@pytest.mark.parametrize("scheduled", [True, False])
+def test_a_broken_file_ends_the_run_with_words_and_without_a_call(world, case, scheduled):
+    content, expected = BROKEN_FILES[case]
+    world.scheduled = scheduled
+    directory = world.directory()
+    path = os.path.join(directory, "settings.json")
+    os.remove(path)
+    if content is not None:
+        with open(path, "wb") as file:
+            file.write(content)
+    process = world.start(cwd=directory)
+    stdout, console = process.communicate()
+    assert process.returncode == 2
+    assert expected in console
+    assert "Traceback" not in console + stdout
+    # Nobody but stdout can tell OneVizion; by hand, the console has told already.
+    assert (expected in stdout) is scheduled
+    assert world.onevizion.calls == world.slack.calls == []
+
+
+def test_a_byte_order_mark_is_fine(world):
+    directory = world.directory()
+    path = os.path.join(directory, "settings.json")
+    with open(path, encoding="utf-8") as file:
+        text = file.read()
+    with open(path, "w", encoding="utf-8-sig") as file:
+        file.write(text)
+    process = world.start(cwd=directory)
+    process.communicate()
+    assert process.returncode == 0
+
+
+def test_an_unknown_key_is_a_warning_with_the_nearest_known_one(world):
+    world.settings = {"maxAttempt": 5, "zzz": 1}
+    world.record()
+    run = world.run()
+    assert run.status == 0
+    assert sorted(world.log("Warning")) == [
+        "settings.json has the unknown key 'maxAttempt': did you mean maxAttempts?",
+        "settings.json has the unknown key 'zzz': it is not used",
+    ]
+
+
+def test_a_missing_schema_is_told(world, monkeypatch):
+    monkeypatch.setattr(module, "SCHEMA_FILE", os.path.join(world.path, "nowhere.json"))
+    run = world.run()
+    assert run.status == 2
+    assert "nowhere.json cannot be read" in run.console
+
+
+def test_the_shipped_settings_are_the_example_with_placeholders_that_are_refused():
+    with open(os.path.join(ROOT, "settings.json"), encoding="utf-8") as file:
+        shipped = json.load(file)
+    found = module.settings_problems(shipped, SCHEMA)
+    assert sorted(found) == sorted(VALID)
+    assert all("placeholder" in text for text in found.values())
+    assert set(shipped) <= set(SCHEMA["properties"])
+
+
+@pytest.mark.parametrize(
+    ("parameters", "level"),
+    [
+        ({"processId": 5, "logLevel": "debug"}, "DEBUG"),
+        ({"processId": 5, "logLevel": "WARNING"}, "WARNING"),
+        ({"processId": "5", "logLevel": "Error"}, "ERROR"),
+        ({"processId": 5, "logLevel": "Verbose"}, "INFO"),
+        ({"processId": 5}, "INFO"),
+    ],
+)
+def test_the_log_level_comes_from_the_platform_in_any_letter_case(tmp_path, monkeypatch, parameters, level):
+    monkeypatch.chdir(tmp_path)
+    write_json("ihub_parameters.json", parameters)
+    platform = module.read_platform()
+    assert (platform.level.name, platform.process_id, platform.problem) == (level, 5, "")
+
+
+@pytest.mark.parametrize("content", ["{", "[]", "{}", '{"processId": null}', '{"processId": "x/../y"}'])
+def test_unusable_parameters_of_the_platform_cost_the_integration_log_only(world, content):
+    world.record()
+    directory = world.directory()
+    with open(os.path.join(directory, "ihub_parameters.json"), "w") as file:
+        file.write(content)
+    process = world.start(cwd=directory)
+    stdout, console = process.communicate()
+    assert process.returncode == 0
+    assert "no integration log for this run: ihub_parameters.json" in console
+    assert "no integration log for this run: ihub_parameters.json" in stdout
+    assert world.onevizion.log == []
