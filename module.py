@@ -2609,7 +2609,7 @@ def main(arguments: Sequence[str], interruption: Optional[Interruption] = None) 
             LOG.error(str(error), extra={"details": error.details})
         except Exception:  # a bug of ours: its traceback belongs into the log, where no secret gets through
             LOG.exception("a fault in this module: report it to its developers")
-        return EXIT_CANNOT_WORK
+        return EXIT_SIGNAL_BASE + interruption.signal_number if interruption.requested() else EXIT_CANNOT_WORK
 
 
 if __name__ == "__main__":

@@ -1,0 +1,192 @@
+"""Attachments: links in the message, files in its thread, and nothing that goes wrong there changes the message's fate."""
+
+import pytest
+
+import module
+
+POST = "chat.postMessage"
+
+
+def file_calls(world):
+    return world.slack.calls_to("files|/upload/")
+
+
+def test_three_attachments_of_which_one_cannot_be_read(world):
+    files = [
+        world.onevizion.add_file(name, name.encode() * 100) for name in ("plan.pdf", "größe 1&2.txt", "locked.doc")
+    ]
+    record = world.record(subj="Files", msg="See below", blob_ids=files)
+    world.onevizion.fault("GET /api/v3/files/%d" % files[2], times=None, status=403)
+    run = world.run()
+    assert run.status == 0
+    assert world.onevizion.status(record) == "SUCCESS"
+    (message,) = world.slack.messages
+    lines = message.text.split("\n")
+    link = "<%s/efiles/EFileGetBlobFromDb.do?id=%d|attachment %d>"
+    assert lines[:5] == ["*Files*", "See below"] + [link % (world.onevizion.url, blob, blob) for blob in files]
+    assert sorted((file.name, file.title, file.content) for file in world.slack.files) == [
+        ("größe 1&2.txt", "größe 1&2.txt", "größe 1&2.txt".encode() * 100),
+        ("plan.pdf", "plan.pdf", b"plan.pdf" * 100),
+    ]
+    assert {(file.channel, file.thread_ts) for file in world.slack.files} == {(message.channel, message.ts)}
+    assert len(world.log("Warning")) == 1
+    assert world.log("Warning")[0].startswith("record %d: file %d stays a link: OneVizion refused" % (record, files[2]))
+
+
+def test_a_file_in_a_direct_message_is_shared_there(world):
+    person = world.slack.add_person()
+    world.record(person, blob_ids=[world.onevizion.add_file("a.txt", b"a")])
+    assert world.run().status == 0
+    assert world.slack.files[0].channel == world.slack.messages[0].channel
+
+
+def test_the_files_of_a_long_message_are_shared_in_its_thread(world):
+    world.record(msg="word " * 2000, blob_ids=[world.onevizion.add_file("a.txt", b"a")])
+    assert world.run().status == 0
+    assert world.slack.files[0].thread_ts == world.slack.messages[0].ts
+
+
+def test_without_uploadAttachments_files_stay_links_and_are_not_fetched(world):
+    world.settings["uploadAttachments"] = False
+    world.record(blob_ids=[world.onevizion.add_file("a.txt", b"a")])
+    assert world.run().status == 0
+    assert world.onevizion.calls_to("/api/v3/files/") == file_calls(world) == []
+    assert "EFileGetBlobFromDb" in world.texts()[0]
+
+
+FILE_FAULTS = {
+    "403": {"status": 403},
+    "404": {"status": 404},
+    "500": {"status": 500},
+    "a login page": {"status": 200, "body": "<html>Log in</html>", "content_type": "text/html"},
+    "cut": {"cut": "before"},
+    "cut in the middle": {"cut": "during"},
+}
+
+
+@pytest.mark.parametrize("case", sorted(FILE_FAULTS))
+@pytest.mark.parametrize("server", ["onevizion", "storage"])
+def test_a_file_that_cannot_be_read_stays_a_link_with_a_warning(world, case, server):
+    blob = world.onevizion.add_file("a.txt", b"a" * 100000)
+    record = world.record(blob_ids=[blob])
+    target = world.onevizion if server == "onevizion" else world.onevizion.storage
+    target.fault("GET .*files/", times=None, **FILE_FAULTS[case])
+    run = world.run()
+    assert run.status == 0
+    assert world.onevizion.status(record) == "SUCCESS"
+    assert len(world.texts()) == 1
+    assert world.slack.files == []
+    assert len(world.log("Warning")) == 1
+    assert "stays a link: " in world.log("Warning")[0]
+    assert "Traceback" not in run.console
+
+
+UPLOAD_FAULTS = {
+    "refused": ("getUploadURLExternal", {"error": "storage_limit_reached"}),
+    "unavailable": ("getUploadURLExternal", {"status": 503}),
+    "cut": ("completeUploadExternal", {"cut": "after"}),
+    "dead token": ("completeUploadExternal", {"error": "token_revoked"}),
+    "bytes refused": ("/upload/", {"status": 400}),
+    "bytes cut": ("/upload/", {"cut": "before"}),
+    "bytes sent elsewhere": ("/upload/", {"status": 302, "headers": {"Location": "/x"}}),
+    "not the address asked for": ("getUploadURLExternal", {"status": 200, "body": {"ok": True}}),
+}
+
+
+@pytest.mark.parametrize("case", sorted(UPLOAD_FAULTS))
+def test_trouble_at_Slack_leaves_the_message_delivered_and_posts_nothing_twice(world, case):
+    record = world.record(blob_ids=[world.onevizion.add_file("a.txt", b"a")])
+    call, fault = UPLOAD_FAULTS[case]
+    world.slack.fault(call, times=None, **fault)
+    run = world.run()
+    assert run.status == 0
+    assert world.onevizion.status(record) == "SUCCESS"
+    assert not world.onevizion.attempts
+    assert len(world.texts()) == 1
+    assert len(world.slack.files) <= 1
+    assert len(world.log("Warning")) == 1
+    assert world.log("Warning")[0].startswith("record %d: file 'a.txt' stays a link: Slack" % record)
+
+
+def test_a_rate_limit_of_the_upload_is_waited_out(world):
+    world.record(blob_ids=[world.onevizion.add_file("a.txt", b"a")])
+    world.slack.fault("completeUploadExternal", times=2, status=429, headers={"Retry-After": "5"})
+    run = world.run()
+    assert len(world.slack.files) == 1
+    assert run.waits == [5.0, 5.0]
+
+
+def test_a_bot_that_is_no_member_says_so_once_per_channel(world):
+    world.slack.add_channel("open", member=False)
+    world.slack.add_channel("wide", member=False)
+    for channel in ("open", "open", "wide"):
+        world.record(
+            channel, blob_ids=[world.onevizion.add_file("a.txt", b"a"), world.onevizion.add_file("b.txt", b"b")]
+        )
+    run = world.run()
+    assert run.status == 0
+    assert len(world.slack.messages) == 3
+    warnings = world.log("Warning")
+    assert len(warnings) == 2
+    assert all(text.endswith("stays a link: invite the app to the channel to get files there too") for text in warnings)
+
+
+@pytest.mark.parametrize("show_scopes", [True, False])
+def test_a_missing_files_write_turns_uploads_off_with_one_warning(world, show_scopes):
+    world.slack.scopes, world.slack.show_scopes = ("chat:write", "chat:write.public"), show_scopes
+    for channel in ("ops", "ops", "dev"):
+        world.record(
+            channel, blob_ids=[world.onevizion.add_file("a.txt", b"a"), world.onevizion.add_file("b.txt", b"b")]
+        )
+    assert world.run().status == 0
+    assert world.log("Warning") == [
+        "files stay links in this run: add the scope files:write to the app, and install it again"
+    ]
+
+
+def test_a_missing_files_write_is_no_matter_where_there_are_no_files(world):
+    world.slack.scopes = ("chat:write", "chat:write.public")
+    world.record()
+    assert world.run().status == 0
+    assert world.log("Warning") == []
+
+
+def test_an_empty_file_stays_a_link(world):
+    world.record(blob_ids=[world.onevizion.add_file("a.txt", b"")])
+    assert world.run().status == 0
+    assert file_calls(world) == []
+    assert "it is empty" in world.log("Warning")[0]
+
+
+def test_a_file_over_the_limit_stays_a_link(world, monkeypatch):
+    monkeypatch.setattr(module, "FILE_LIMIT_BYTES", 1000000)
+    world.record(
+        blob_ids=[
+            world.onevizion.add_file("big.bin", b"x" * 1000001),
+            world.onevizion.add_file("ok.bin", b"x" * 1000000),
+        ]
+    )
+    assert world.run().status == 0
+    assert [file.name for file in world.slack.files] == ["ok.bin"]
+    assert "the file is larger than 1 MB" in world.log("Warning")[0]
+
+
+@pytest.mark.parametrize(
+    ("header", "name"),
+    [
+        (None, ""),
+        ("", ""),
+        ("inline", ""),
+        ("attachment", ""),
+        ("attachment; filename*=UTF-8''plan%20%C3%BC.pdf", "plan ü.pdf"),
+        ('attachment; filename="plan.pdf"', "plan.pdf"),
+        ("attachment; filename=plan.pdf", "plan.pdf"),
+        ("attachment; filename*=UTF-8''..%2F..%2Fetc%2Fpasswd", "passwd"),
+        ("attachment; filename*=UTF-8''a%5Cb.txt", "b.txt"),
+        ("attachment; filename*=UTF-8''a%0Ab%00.txt", "ab.txt"),
+        ("attachment; filename*=UTF-8''%ED%A0%80x", "\ufffd\ufffd\ufffdx"),
+        ("attachment; filename*=nonsense''x", "x"),
+    ],
+)
+def test_the_name_of_a_file_is_its_own(header, name):
+    assert module.attachment_name(header) == name
