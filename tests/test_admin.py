@@ -1,0 +1,289 @@
+"""What an admin can try: --check, --dry-run, --send-test, --help; and a package that is missing."""
+
+import os
+import subprocess
+import sys
+import venv
+
+import pytest
+
+import module
+from tests.sandbox.onevizion import ABSENT
+from tests.world import finish
+
+POST = "chat.postMessage"
+
+
+def nothing_changed(world):
+    return not (world.onevizion.history or world.onevizion.attempts or world.onevizion.log or world.slack.messages)
+
+
+# --check
+
+
+def test_check_prints_a_line_for_each_link_and_changes_nothing(world):
+    world.record()
+    world.record(None)
+    run = world.run("--check")
+    assert run.status == 0
+    assert run.stdout.splitlines() == [
+        "[ ok ] settings: settings.json is valid",
+        "[ ok ] OneVizion: %s answers and takes the credentials; 2 record(s) pending for service 7"
+        % world.onevizion.url,
+        "[ ok ] recipients: 1 of 2 record(s) looked at have a channel in SLACK_CHANNEL; "
+        "record 4712: user 102 has no channel: type one into SLACK_CHANNEL of trackor 1002",
+        "[ ok ] Slack: the token is valid: 'onevizion' in 'Acme'",
+        "[ ok ] scopes: chat:write, chat:write.public, files:write",
+    ]
+    assert nothing_changed(world)
+    assert world.slack.calls_to(POST) == []
+
+
+def test_check_with_nothing_pending_says_that_recipients_could_not_be_checked(world):
+    run = world.run("--check")
+    assert run.status == 0
+    assert "[ -- ] recipients: not checked, nothing is pending, and so no user is known" in run.stdout
+
+
+def test_check_looks_at_no_more_than_ten_records(world):
+    for _ in range(30):
+        world.record()
+    assert "10 of 10 record(s)" in world.run("--check").stdout
+    assert len(world.onevizion.calls_to("GET /api/v3/trackors/")) == 10
+
+
+def broken_links(run):
+    return [line.split(":")[0][len("[FAIL] ") :] for line in run.stdout.splitlines() if line.startswith("[FAIL]")]
+
+
+@pytest.mark.parametrize(
+    ("break_it", "links", "advice"),
+    [
+        (lambda world: world.settings.update(slackBotToken="xoxp-1"), ["settings"], "begins with xoxb-"),
+        (
+            lambda world: world.settings.update(ovUrl=ABSENT, serviceId="x"),
+            ["settings", "settings"],
+            "ovUrl is missing",
+        ),
+        (lambda world: world.settings.update(channelField="  "), ["settings"], "channelField is not valid"),
+        (lambda world: world.settings.update(ovUrl="http://127.0.0.1:1"), ["OneVizion"], "Connection refused"),
+        (lambda world: world.settings.update(ovSecretKey="wrong"), ["OneVizion"], "check ovAccessKey and ovSecretKey"),
+        (lambda world: world.onevizion.fault("queue", None, status=403), ["OneVizion"], "ADMIN_NOTIF_QUEUE"),
+        (lambda world: world.onevizion.fault("queue", None, status=200, body="<html>"), ["OneVizion"], "login or"),
+        (lambda world: world.onevizion.fault("/users", None, status=403), ["recipients"], "ADMIN_USERS R"),
+        (lambda world: world.onevizion.fault("/trackors", None, status=403), ["recipients"], "on the tab"),
+        (lambda world: world.onevizion.fault("/trackors", None, status=500), ["recipients"], "(500)"),
+        (lambda world: world.settings.update(channelField="NO_FIELD"), ["recipients"], "correct channelField"),
+        (lambda world: setattr(world.slack, "token_error", "token_revoked"), ["Slack"], "copy its new token"),
+        (lambda world: world.settings.update(slackUrl="http://127.0.0.1:1"), ["Slack"], "Connection refused"),
+        (lambda world: setattr(world.slack, "scopes", ("chat:write",)), ["scopes"], "files:write (without it"),
+    ],
+)
+def test_check_finds_the_broken_link_and_says_what_to_do(world, break_it, links, advice):
+    world.record()
+    break_it(world)
+    run = world.run("--check")
+    assert run.status == 2
+    assert broken_links(run) == links
+    assert advice in run.stdout
+    assert nothing_changed(world)
+    for link in ("settings", "OneVizion", "recipients", "Slack", "scopes"):
+        assert "] %s: " % link in run.stdout
+
+
+def test_check_goes_on_behind_a_broken_link(world):
+    world.settings["ovSecretKey"] = "wrong"
+    run = world.run("--check")
+    assert "[ -- ] recipients: not checked, they need OneVizion" in run.stdout
+    assert "[ ok ] Slack" in run.stdout
+    assert "[ ok ] scopes" in run.stdout
+
+
+def test_check_skips_the_scopes_where_Slack_does_not_tell_them(world):
+    world.slack.show_scopes = False
+    run = world.run("--check")
+    assert run.status == 0
+    assert "[ -- ] scopes: not checked, Slack does not say which the app has" in run.stdout
+
+
+def test_check_does_not_ask_for_files_write_where_files_are_not_wanted(world):
+    world.slack.scopes = ("chat:write", "chat:write.public")
+    world.settings["uploadAttachments"] = False
+    assert world.run("--check").status == 0
+
+
+def test_check_shows_no_secret(world):
+    world.settings["ovSecretKey"] = "a-wrong-secret"
+    run = world.run("--check")
+    for secret in ("a-wrong-secret", world.onevizion.access_key, world.slack.token):
+        assert secret not in run.stdout + run.console
+
+
+def test_check_without_settings_says_so(world):
+    directory = world.directory()
+    os.remove(os.path.join(directory, "settings.json"))
+    run = finish(world.start("--check", cwd=directory))
+    assert run.status == 2
+    assert "[FAIL] settings: settings.json cannot be read" in run.stdout
+    assert "Traceback" not in run.console
+
+
+# --dry-run
+
+
+def test_dry_run_prints_each_message_and_what_could_not_be_sent_and_changes_nothing(world):
+    world.record(subj="Hello <you>", msg="Line 1\nLine 2")
+    world.record(None)
+    run = world.run("--dry-run")
+    assert run.status == 1
+    assert run.stdout.splitlines() == [
+        "record 4711 to #ops:",
+        "    *Hello &lt;you&gt;*",
+        "    Line 1",
+        "    Line 2",
+        "    <%s|127.0.0.1>" % world.onevizion.url,
+        "record 4712 cannot be sent: user 102 has no channel: type one into SLACK_CHANNEL of trackor 1002",
+        "1 of 2 record(s) can be sent. Nothing was sent, and nothing was changed.",
+    ]
+    assert nothing_changed(world)
+    assert world.slack.calls == []
+
+
+def test_dry_run_shows_every_part_of_a_long_message(world):
+    world.record(msg="word " * 1000)
+    run = world.run("--dry-run")
+    assert run.status == 0
+    assert "record 4711 to #ops, part 3 of 3:" in run.stdout
+
+
+def test_dry_run_on_a_terminal_that_cannot_show_everything_shows_the_rest(world):
+    world.record(subj="größer als 📦")
+    run = world.run_process("--dry-run", env=dict(os.environ, PYTHONIOENCODING="ascii"))
+    assert run.status == 0
+    assert "gr\\xf6\\xdfer als" in run.stdout
+
+
+@pytest.mark.parametrize("fault", [{"status": 401}, {"status": 200, "body": "<html>"}])
+def test_dry_run_without_OneVizion_is_status_2(world, fault):
+    world.onevizion.fault("queue", None, **fault)
+    run = world.run("--dry-run")
+    assert run.status == 2
+    assert "OneVizion" in run.console
+
+
+# --send-test
+
+
+@pytest.mark.parametrize("typed", ["ops", " #OPS ", "C0000000001", "https://acme.slack.com/archives/C0000000001"])
+def test_send_test_posts_one_message_and_says_where_it_arrived(world, typed):
+    world.record()
+    run = world.run("--send-test", typed)
+    assert run.status == 0
+    assert "it arrived in the channel C0000000001." in run.stdout
+    assert len(world.texts()) == 1
+    assert world.onevizion.calls == []
+
+
+@pytest.mark.parametrize(
+    ("typed", "text"),
+    [("nowhere", "Slack answered channel_not_found for #nowhere"), ("a@b.c", "is no Slack channel"), ("", "is empty")],
+)
+def test_send_test_says_why_the_app_may_not_write_there(world, typed, text):
+    run = world.run("--send-test", typed)
+    assert run.status == 1
+    assert run.stdout.startswith("Not posted: ")
+    assert text in run.stdout
+    assert world.slack.messages == []
+
+
+def test_send_test_with_a_dead_token_is_status_2(world):
+    world.slack.token_error = "invalid_auth"
+    run = world.run("--send-test", "ops")
+    assert run.status == 2
+    assert "Slack answered invalid_auth" in run.stdout
+
+
+def test_send_test_that_Slack_wants_later_says_so(world):
+    world.slack.fault(POST, status=429, headers={"Retry-After": "30"})
+    run = world.run("--send-test", "ops")
+    assert run.status == 1
+    assert "Slack asked to wait" in run.stdout
+
+
+# The command line
+
+
+@pytest.mark.parametrize("arguments", [["--nonsense"], ["more"], ["--send-test"], ["--check", "--dry-run"], ["--che"]])
+def test_anything_unknown_is_the_usage_and_status_2(world, arguments):
+    run = world.run(*arguments)
+    assert run.status == 2
+    assert "usage: module.py" in run.console
+    assert world.onevizion.calls == world.slack.calls == []
+
+
+def test_help_and_version(world):
+    run = world.run("--help")
+    assert run.status == 0
+    for option in ("--check", "--dry-run", "--send-test CHANNEL", "--version"):
+        assert option in run.stdout
+    assert world.run("--version").stdout == "Slack-notification %s\n" % module.VERSION
+
+
+# Packages
+
+
+def without_packages(world, scheduled, pip):
+    """Run the program by an interpreter that has no packages, with a pip that prints its arguments and runs these lines."""
+    world.scheduled = scheduled
+    directory = world.directory()
+    os.makedirs(os.path.join(directory, "pip"))
+    with open(os.path.join(directory, "pip", "__main__.py"), "w") as file:
+        file.write("import os, site, sys\nprint('pip', sys.argv[1:])\n" + pip)
+    environment = os.path.join(directory, "environment")
+    venv.create(environment)
+    python = os.path.join(environment, "Scripts" if os.name == "nt" else "bin", "python")
+    process = subprocess.Popen(
+        [python, "-W", "ignore", "module.py"],
+        cwd=directory,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        universal_newlines=True,
+        env={key: value for key, value in os.environ.items() if key != "PYTHONPATH"},
+    )
+    return finish(process)
+
+
+def test_by_hand_a_missing_package_is_named_with_the_line_that_installs_it(world):
+    run = without_packages(world, False, "")
+    assert run.status == 2
+    assert run.console == (
+        "The Python package filelock is missing. Install what the module needs: "
+        "python -m pip install -r requirements.txt\n"
+    )
+    assert run.stdout == ""
+
+
+def test_under_the_scheduler_packages_are_installed_and_the_program_starts_again(world):
+    world.record()
+    # What the real pip would do: make the packages importable for this interpreter, now and later.
+    packages = [path for path in sys.path if path.endswith("site-packages")]
+    pip = "open(os.path.join(site.getsitepackages()[0], 'installed.pth'), 'w').write(%r)\n" % "\n".join(packages)
+    run = without_packages(world, True, pip)
+    assert (run.status, run.stdout) == (0, "")
+    assert "'install', '--disable-pip-version-check', '-r'" in run.console
+    assert len(world.texts()) == 1
+
+
+@pytest.mark.parametrize("pip", ["sys.exit(1)\n", ""])
+def test_where_installing_does_not_help_the_program_says_so_once_and_ends(world, pip):
+    run = without_packages(world, True, pip)
+    assert run.status == 2
+    text = (
+        "The Python package filelock is missing. Installing requirements.txt did not help: "
+        "ask OneVizion's support to install it for the module\n"
+    )
+    assert run.stdout == text
+    assert run.console.endswith(text)
+    assert run.console.count("pip [") == 1
+    assert "Traceback" not in run.console
