@@ -1004,14 +1004,16 @@ LABEL_LIMIT_CHARACTERS = 300
 COLUMN_LIMIT_CHARACTERS = 40
 # No table that a person reads has cells that span more, whatever its attributes say.
 SPAN_LIMIT_CELLS = 100
+# Each "<" without its ">" may cost the standard library's parser a walk to the end of the mail: seconds for thousands.
+UNCLOSED_TAGS_LIMIT = 1000
 
 FENCE = "```"
 FENCE_OPENING = FENCE + "\n"
 FENCE_CLOSING = "\n" + FENCE
 RULE = "-" * 20
 BULLETS = "•◦▪"
-# While a mail is converted, this is a blank that has to stay (in code, before a nested item). It cannot be mistaken: the
-# mail's own no-break spaces are made ordinary blanks first.
+# While a mail is converted, this is a blank that has to stay (in code, before a nested item). It cannot be mistaken:
+# the mail's own no-break spaces are made ordinary blanks first.
 KEPT_BLANK = "\u00a0"
 INDENT = KEPT_BLANK * 4
 # Shows as nothing and parts what Slack would otherwise read as one.
@@ -1020,22 +1022,23 @@ ZERO_WIDTH_SPACE = "\u200b"
 CONTROL_CHARACTERS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 SURROGATES = re.compile(r"[\ud800-\udfff]")
 LINKABLE_URL = re.compile(r"\s*(?:https?://|mailto:)\S", re.IGNORECASE)
+NOT_A_LINK = re.compile(r"<(?!https?://|mailto:)", re.IGNORECASE)
 WEB_URL = re.compile(r"\s*https?://\S", re.IGNORECASE)
 UNSAFE_IN_URL = re.compile(r"[\s\x00-\x1f\x7f-\x9f\ud800-\udfff|<>\"`]")
 CODE_BLOCK = re.compile(r"(```\n.*?\n```)", re.DOTALL)
 
 HEADINGS = ["h1", "h2", "h3", "h4", "h5", "h6"]
 BOLD = {"b", "strong"}.union(HEADINGS)
-BLOCKS = HEADINGS + "html body p div section article header footer main aside nav address center form".split()
-BLOCKS += "fieldset figure figcaption ul ol li dl dt dd blockquote pre hr".split()
-BLOCKS += "table caption thead tbody tfoot tr td th".split()
+BLOCKS = HEADINGS + ["html", "body", "p", "div", "section", "article", "header", "footer", "main", "aside", "nav"]
+BLOCKS += ["address", "center", "form", "fieldset", "figure", "figcaption", "blockquote", "pre", "hr"]
+BLOCKS += ["ul", "ol", "li", "dl", "dt", "dd", "table", "caption", "thead", "tbody", "tfoot", "tr", "td", "th"]
 NOT_IN_A_CELL = HEADINGS + ["table", "ul", "ol", "pre", "blockquote"]
 INVISIBLE = {"title", "style", "script", "template"}
 HIDDEN_STYLE = re.compile(r"(?:^|;)\s*display\s*:\s*none", re.IGNORECASE)
 PIXEL_STYLE = re.compile(r"(?:^|;)\s*(?:width|height)\s*:\s*[01](?:px)?\s*(?:[;!]|$)", re.IGNORECASE)
 PIXEL_SIZE = re.compile(r"\s*[01](?:px)?\s*$", re.IGNORECASE)
-# The HTML standard lets authors leave these end tags out: the next start tag of the kind ends the element. Each tag with
-# those that it ends, and with the elements at which the search for an open one stops.
+# The HTML standard lets authors leave these end tags out: the next start tag of the kind ends the element. Each tag
+# with those that it ends, and with the elements at which the search for an open one stops.
 IMPLIED_ENDS = {
     "p": (["p"], BLOCKS),
     "li": (["li"], ["li", "ul", "ol"]),
@@ -1109,7 +1112,11 @@ def html_to_mrkdwn(html: str) -> str:
     """Return an HTML mail as mrkdwn, escaped and clean; one that cannot be converted as its text. Raises nothing."""
     try:
         converter = MrkdwnConverter(wrap=True, escape_asterisks=False, escape_underscores=False)
-        return _tidy(converter.convert_soup(_parse(html)))
+        mrkdwn = _tidy(converter.convert_soup(_parse(html)))
+        if NOT_A_LINK.search(mrkdwn):
+            # No method below lets one through; one that a later markdownify adds may.
+            raise ValueError("a < is neither escaped nor a link")
+        return mrkdwn
     except Exception as error:
         # The one broad except: a mail is foreign input, parser and converter are foreign code, and whatever one does to
         # the others (a RecursionError after some hundred nested tags, say), the recipient is owed the text.
@@ -1126,7 +1133,7 @@ def message_parts(
 ) -> List[str]:
     """Return the finished posts of a message, in order, each of at most `limit` characters; there is at least one.
 
-    `subject` is plain text, `body` and `attachment_links` are mrkdwn, `ov_url` is the address of OneVizion, which closes
+    `subject` is plain text, `body` and `attachment_links` are mrkdwn, `ov_url` is the address of OneVizion and closes
     the last post. A code block that a cut falls in is closed in the one post and opened again in the next. A post that
     would show nothing is left out: Slack's documentation of chat.postMessage has the error no_text for it. Raises
     ValueError like `cut`.
@@ -1167,15 +1174,15 @@ def cut(text: str, limit: int = MESSAGE_LIMIT_CHARACTERS) -> List[str]:
     start = line_end = earlier_line_end = blank = 0
     in_code = False
     for token in _tokens(text, limit):
+        # A cut right behind the fence that opens a block, or right before the one that closes it, would make an empty
+        # block, so the line ends and blanks there are passed over.
+        if token.group() == FENCE and in_code and line_end == token.start():
+            line_end = earlier_line_end
         while token.end() - start > room:
             position = next(place for place in (line_end, blank, token.start()) if place > start)
             chunks.append(text[start:position])
             start = position
-        # A cut right behind the fence that opens a block, or right before the one that closes it, would make an empty
-        # block, so the line ends and blanks there are passed over.
         if token.group() == FENCE:
-            if in_code and line_end == token.start():
-                line_end = earlier_line_end
             in_code = not in_code
         elif in_code and text.endswith(FENCE, 0, token.start()):
             continue
@@ -1198,7 +1205,7 @@ def _room(limit: int) -> int:
 def _tokens(text: str, limit: int) -> Iterator[Match[str]]:
     """Yield what a cut may not fall into: links that fit into a chunk, entities, fences; and every other character."""
     link_characters = _room(limit) - len("<>")
-    return re.finditer(r"<[^<>\n]{1,%d}>|&(?:amp|lt|gt);|```|." % link_characters, text, re.DOTALL)
+    return re.finditer(rf"<[^<>\n]{{1,{link_characters}}}>|&(?:amp|lt|gt);|```|.", text, re.DOTALL)
 
 
 def _count_fences(text: str, limit: int) -> int:
@@ -1225,12 +1232,17 @@ def _tidy(text: str) -> str:
 
 
 def _parse(html: str) -> BeautifulSoup:
-    """Return the tree of what a reader of the mail sees, its text clean."""
+    """Return the tree of what a reader of the mail sees, its text clean. Raises whatever the parser raises."""
+    if html.count("<") - html.count(">") > UNCLOSED_TAGS_LIMIT:
+        raise ValueError("too many tags without end")
     with warnings.catch_warnings():
         # Beautiful Soup warns of text that looks like a file name or like XML: hints to programmers.
         warnings.simplefilter("ignore")
         soup = BeautifulSoup(html, "html.parser")
     for element in soup.find_all(True):
+        if element.can_be_empty_element and element.contents:
+            # Beautiful Soup before 4.13 takes <br/> behind a <br> for the start of an element.
+            element.insert_after(*list(element.contents))
         # Not all of <head>: where its end tag is missing, the parser puts the body into it.
         if element.name in INVISIBLE or HIDDEN_STYLE.search(_attribute(element, "style")) or _is_pixel(element):
             element.extract()
@@ -1241,12 +1253,13 @@ def _parse(html: str) -> BeautifulSoup:
             before.insert_after(element, *list(element.next_siblings))
     _label_items(soup)
     for string in soup.find_all(string=True):
-        text = clean(string).replace(KEPT_BLANK, " ")
-        beside_block = _is_block(string.previous_sibling) or _is_block(string.next_sibling)
         if isinstance(string, PreformattedString):
             # Comments, declarations and processing instructions, Outlook's conditional ones among them.
             string.extract()
-        elif beside_block and not text.strip() and string.find_parent("pre") is None:
+            continue
+        text = clean(string).replace(KEPT_BLANK, " ")
+        beside_block = _is_block(string.previous_sibling) or _is_block(string.next_sibling)
+        if beside_block and not text.strip() and string.find_parent("pre") is None:
             string.extract()
         elif text != string:
             string.replace_with(text)
@@ -1318,11 +1331,17 @@ def _image(element: Tag) -> str:
     return link(src, alt if alt else "image") if WEB_URL.match(src) else escape(alt)
 
 
+def _is_link(element: Tag) -> bool:
+    # Without text or image there was nothing to click at: a tracking pixel that is gone, perhaps.
+    clickable = element.name == "a" and LINKABLE_URL.match(_attribute(element, "href"))
+    return bool(clickable and (_plain(element) or element.find("img")))
+
+
 def _links(element: Tag) -> List[str]:
     """Return the links and images inside an element, each once: a code block cannot hold them."""
     links: List[str] = []
     for inner in element.find_all(["a", "img"]):
-        if inner.name == "a" and LINKABLE_URL.match(_attribute(inner, "href")):
+        if _is_link(inner):
             links.append(link(_attribute(inner, "href"), _plain(inner)))
         elif WEB_URL.match(_attribute(inner, "src")) and inner.find_parent("a") is None:
             links.append(_image(inner))
@@ -1336,8 +1355,8 @@ def _outside_code(change: Callable[[str], str], text: str) -> str:
 
 
 def _prefixed(text: str, prefix: str) -> str:
-    """Return the text with the prefix before each line that is neither empty nor code."""
-    return _outside_code(lambda piece: re.sub("(?m)^(?=.)", prefix, piece), text)
+    """Return the text with the prefix before each line that is neither blank nor code."""
+    return _outside_code(lambda piece: re.sub(r"(?m)^(?=.*\S)", prefix, piece), text)
 
 
 def _marked(text: str, marker: str) -> str:
@@ -1365,8 +1384,10 @@ def _is_data_table(table: Tag) -> bool:
 
 
 def _table_rows(table: Tag) -> Tuple[List[List[str]], int]:
-    """Return the rows of a data table that have text, cells in the columns where a browser shows them, and the number
-    of header rows they begin with. The rows may differ in length."""
+    """Return the rows of a data table that have text, and how many of them, from the first on, are its header.
+
+    A cell stands in the column where a browser shows it; the rows may differ in length.
+    """
     rows: List[List[str]] = []
     header_rows = 0
     covered: Set[Tuple[int, int]] = set()
@@ -1387,22 +1408,19 @@ def _table_rows(table: Tag) -> Tuple[List[List[str]], int]:
 
 
 def _aligned(table: Tag) -> str:
-    """Return a data table as lines with aligned columns, dashes under the header; '' if it is but a layout.
-
-    Not escaped."""
+    """Return a data table as lines with aligned columns, dashes under the header, not escaped; '' for a layout."""
     ragged, header_rows = _table_rows(table)
     length = max(map(len, ragged), default=0)
     columns = [column for column in zip(*(row + [""] * (length - len(row)) for row in ragged)) if any(column)]
     rows = list(zip(*columns))
+    # A title that stands alone in its row, across the table, must not widen the first column.
+    full_rows = [row for row in rows if sum(map(bool, row)) > 1]
     # One row of pictures or buttons is a layout, too: in a code block its links would be torn from their places.
-    if len(columns) < 2 or (len(rows) == 1 and table.find(["a", "img"])):
+    if not full_rows or (len(rows) == 1 and table.find(["a", "img"])):
         return ""
-    # What ends a line needs no padding, so that a title across the table does not widen its first column.
-    padded = ([len(row[column]) for row in rows if any(row[column + 1 :])] for column in range(len(columns)))
-    widths = [min(max(lengths, default=0), COLUMN_LIMIT_CHARACTERS) for lengths in padded]
+    widths = [min(max(map(len, column)), COLUMN_LIMIT_CHARACTERS) for column in zip(*full_rows)]
     if 0 < header_rows < len(rows):
-        header = rows[header_rows - 1]
-        rows.insert(header_rows, tuple("-" * max(len(cell), width) for cell, width in zip(header, widths)))
+        rows.insert(header_rows, tuple("-" * width for width in widths))
     return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in rows)
 
 
@@ -1456,11 +1474,10 @@ class MrkdwnConverter(MarkdownConverter):
         return "\n".join(["", _code_block(text.strip("\n").rstrip())] + _links(el) + [""])
 
     def convert_a(self, el: Tag, text: str, parent_tags: Set[str]) -> str:
-        url, label = _attribute(el, "href"), _plain(el)
-        # Without text or image there was nothing to click at: a tracking pixel that is gone, perhaps.
-        if "pre" in parent_tags or not LINKABLE_URL.match(url) or not (label or el.find("img")):
+        if "pre" in parent_tags or not _is_link(el):
             return text
-        if el.find("a") or len(label) > LABEL_LIMIT_CHARACTERS:
+        url, label = _attribute(el, "href"), _plain(el)
+        if el.find("a", href=True) or len(label) > LABEL_LIMIT_CHARACTERS:
             return f"{text} {link(url, '')}"
         before = text[: len(text) - len(text.lstrip(" \n"))]
         after = text[len(text.rstrip(" \n")) :]
@@ -1470,6 +1487,7 @@ class MrkdwnConverter(MarkdownConverter):
         return escape(_one_line(_attribute(el, "alt"))) if "pre" in parent_tags else _image(el)
 
     def convert_video(self, el: Tag, text: str, parent_tags: Set[str]) -> str:
+        # markdownify's own would show attributes as they are.
         return text
 
     def convert_br(self, el: Tag, text: str, parent_tags: Set[str]) -> str:
@@ -1497,8 +1515,8 @@ class MrkdwnConverter(MarkdownConverter):
         return self.convert_div(el, _prefixed(text.strip(" \n"), INDENT), parent_tags)
 
     def convert_blockquote(self, el: Tag, text: str, parent_tags: Set[str]) -> str:
-        # Slack has one level of quotes.
-        plain = "pre" in parent_tags or "blockquote" in parent_tags
+        # Slack has one level of quotes, and none in an indented line.
+        plain = parent_tags & {"pre", "blockquote", "ul", "ol", "li", "dd"}
         return self.convert_p(el, text if plain else _prefixed(text.strip(" \n"), "> "), parent_tags)
 
     def convert_list(self, el: Tag, text: str, parent_tags: Set[str]) -> str:
@@ -1754,11 +1772,13 @@ class Slack:
 
 # ---- Delivery --------------------------------------------------------------------------------------------------------
 
-# Slack's documents: one message a second per channel, "short bursts pass", no guarantee.
-CHANNEL_INTERVAL_SECONDS = 1.0
+# Slack's documents: one message a second per channel, "short bursts pass", no guarantee. Counted from the start of a post
+# to the start of the next, and a little more, since the second may be faster on its way to Slack than the first.
+CHANNEL_INTERVAL_SECONDS = 1.02
 WAIT_LIMIT_SECONDS = 600  # what rate limits may cost one record in all; beyond it, the attempt has failed
 WAIT_WITHOUT_HEADER_SECONDS = 1.0  # doubled with each refusal in a row
 WAIT_DOUBLINGS = 6  # at most: a minute
+LEAD_LIMIT_SECONDS = 0.2  # how long a worker may hold a record in SENDING until its channel is ready
 POLL_SECONDS = 0.1  # how soon a waiting run notices an interruption
 FINISH_SECONDS = 5  # what an interrupted run spends on the remaining parts of messages that have begun
 # So many failures are told to the integration log one by one: every entry is a call that loads OneVizion's web server.
@@ -1799,6 +1819,7 @@ class ChannelQueue:
     def __init__(self, channel: str) -> None:
         self.channel = channel
         self.deliveries: deque[Delivery] = deque()
+        self.ready_at = 0.0  # of time.monotonic; nothing is posted before
         self.refusals_in_a_row = 0
         self.closed_too_long = False  # for its first record, which may not wait for so long
 
@@ -1991,6 +2012,7 @@ class DeliveryRun:
         self._pace = WorkspacePace()
         self._visits: queue.Queue[Visit] = queue.Queue()
         self._delivered = 0
+        self._lead_seconds = 0.0  # how long it lately took to save SENDING
         self._not_begun_in_a_row = 0
         self._failures_told = itertools.count(1)
 
@@ -2091,7 +2113,10 @@ class DeliveryRun:
         return max(waiting[0][0], self._pace.next_post_at) - time.monotonic()
 
     def _due(self, channel_queue: ChannelQueue) -> float:
-        """Return when to visit a channel: when it is ready, or at once to fail a record that must not wait so long."""
+        """Return when to visit a channel: so early before it is ready that SENDING can be saved until then.
+
+        At once, where its first record must not wait so long: then it fails.
+        """
         now, channel = time.monotonic(), self._real_channel(channel_queue.channel)
         if any(self._real_channel(other) == channel for other in self._visited):
             return now + POLL_SECONDS
@@ -2099,7 +2124,8 @@ class DeliveryRun:
         # What a record waits that has begun is counted by _refused.
         allowed = math.inf if delivery.sending else WAIT_LIMIT_SECONDS - delivery.waited_seconds
         channel_queue.closed_too_long = ready_at - now > allowed
-        return 0.0 if channel_queue.closed_too_long else ready_at
+        channel_queue.ready_at = ready_at
+        return 0.0 if channel_queue.closed_too_long else ready_at - self._lead_seconds
 
     def _real_channel(self, asked: str) -> str:
         """Return what Slack calls a channel, as far as its answers have told; two spellings may be one channel."""
@@ -2166,6 +2192,7 @@ class DeliveryRun:
             part = delivery.parts[len(delivery.posted)]
             numbers = (len(delivery.posted) + 1, len(delivery.parts))
             PROGRESS.debug("%s: part %d of %d for %s\n%s", delivery, *numbers, delivery.channel, part)
+            time.sleep(max(0.0, channel_queue.ready_at - time.monotonic()))
             visit = visit._replace(post_started_at=time.monotonic())
             thread_ts = delivery.posted[0].ts if delivery.posted else ""
             delivery.posted.append(self._slack.post(delivery.channel, part, thread_ts))
@@ -2183,7 +2210,8 @@ class DeliveryRun:
         return visit
 
     def _begin(self, delivery: Delivery) -> Optional[Failure]:
-        """Save SENDING, or return why that failed: then the record must not be posted, nothing would show that it was."""
+        """Save SENDING, or return why that failed: then the record is not posted, since nothing would show that it was."""
+        started_at = time.monotonic()
         try:
             self._onevizion.save_status(delivery.record.id, NotifQueueStatus.SENDING)
         except Failure as failure:
@@ -2194,6 +2222,7 @@ class DeliveryRun:
             if not failure.ends_run:
                 self._tell(delivery, "not posted, since %s" % failure)
             return failure
+        self._lead_seconds = min(time.monotonic() - started_at, LEAD_LIMIT_SECONDS)
         self.unsaved.pop(delivery, None)
         delivery.sending = True
         return None

@@ -1,7 +1,7 @@
 """What README.md shows and says of the program, made from the program itself.
 
-`python -m tests.readme` writes the outputs shown in README.md anew; tests/test_readme.py compares them, and the table of
-failures, with the program.
+`python -m tests.readme` writes the outputs shown in README.md anew; tests/test_readme.py compares them, and the table
+of failures, with the program.
 """
 
 import ast
@@ -21,7 +21,17 @@ from tests.world import World
 
 README = os.path.join(ROOT, "README.md")
 # What tells an admin that something did not work: its first argument is the text.
-TELLING = ("Failure", "UnknownField", "RunError", "passing_failure", "LOG.error", "LOG.warning", "LOG.exception", "PROGRESS.warning", "_tell")
+TELLING = (
+    "Failure",
+    "UnknownField",
+    "RunError",
+    "passing_failure",
+    "LOG.error",
+    "LOG.warning",
+    "LOG.exception",
+    "PROGRESS.warning",
+    "_tell",
+)
 
 
 def read_readme() -> str:
@@ -77,7 +87,7 @@ def split_at_output(readme: str, command: str) -> Tuple[str, str, str]:
 
 
 def failure_texts() -> List[str]:
-    """Return every text by which module.py tells that something did not work, with … for what differs from case to case."""
+    """Return every text by which module.py tells of a failure, with … for what differs from case to case."""
     with open(os.path.join(ROOT, "module.py"), encoding="utf-8") as file:
         tree = ast.parse(file.read())
     constants = {

@@ -233,7 +233,7 @@ def test_help_and_version(world):
 
 
 def without_packages(world, scheduled, pip):
-    """Run the program by an interpreter that has no packages, with a pip that prints its arguments and runs these lines."""
+    """Run the program without any packages, and with a pip that prints its arguments and runs these lines."""
     world.scheduled = scheduled
     directory = world.directory()
     os.makedirs(os.path.join(directory, "pip"))

@@ -1,4 +1,4 @@
-"""Attachments: links in the message, files in its thread, and nothing that goes wrong there changes the message's fate."""
+"""Attachments: links in the message, files in its thread; what goes wrong there never changes the message's fate."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""SIGKILL at any moment: what was not delivered is delivered by the next runs, and only posts in flight can arrive twice."""
+"""SIGKILL at any moment: the next runs deliver what was not delivered, and only posts in flight can arrive twice."""
 
 import os
 import random

@@ -16,7 +16,7 @@ PROCESS_TIMEOUT_SECONDS = 120  # for a program that hangs: no test waits for it 
 
 
 class Run(NamedTuple):
-    """How a run ended: its exit status, what it printed to stderr and to stdout, and the waits it asked for, in seconds."""
+    """How a run ended: its exit status, what it printed to stderr and stdout, and the seconds of each wait."""
 
     status: int
     console: str
@@ -38,8 +38,8 @@ class CapturedWaits(module.Interruption):
 class World:
     """OneVizion, Slack and the program's directory.
 
-    `settings` are written over the valid settings; `scheduled` says who starts the program. Slack has the public channels
-    #ops and #dev and, unless a test wants it, no limits.
+    `settings` are written over the valid settings; `scheduled` says who starts the program. Slack has the public
+    channels #ops and #dev and, unless a test wants it, no limits.
     """
 
     def __init__(self, path: Any) -> None:
