@@ -1772,8 +1772,8 @@ class Slack:
 
 # ---- Delivery --------------------------------------------------------------------------------------------------------
 
-# Slack's documents: one message a second per channel, "short bursts pass", no guarantee. Counted from the start of a post
-# to the start of the next, and a little more, since the second may be faster on its way to Slack than the first.
+# Slack's documents: one message a second per channel, "short bursts pass", no guarantee. Counted from start of post to
+# start of post, and a little more, since the second may be faster on its way to Slack than the first.
 CHANNEL_INTERVAL_SECONDS = 1.02
 WAIT_LIMIT_SECONDS = 600  # what rate limits may cost one record in all; beyond it, the attempt has failed
 WAIT_WITHOUT_HEADER_SECONDS = 1.0  # doubled with each refusal in a row
@@ -2210,7 +2210,7 @@ class DeliveryRun:
         return visit
 
     def _begin(self, delivery: Delivery) -> Optional[Failure]:
-        """Save SENDING, or return why that failed: then the record is not posted, since nothing would show that it was."""
+        """Save SENDING, or return why that failed: then the record is not posted, as nothing would show that it was."""
         started_at = time.monotonic()
         try:
             self._onevizion.save_status(delivery.record.id, NotifQueueStatus.SENDING)
