@@ -119,12 +119,16 @@ try:
     import requests.adapters
     import slack
     import slack.errors
-    from bs4 import BeautifulSoup
+    from bs4 import BeautifulSoup, MarkupResemblesLocatorWarning, XMLParsedAsHTMLWarning
     from bs4.element import NavigableString, PageElement, PreformattedString, Tag
     from markdownify import MarkdownConverter
     from onevizion import HTTPBearerAuth, LogLevel, NotifQueueStatus
 except ImportError as missing_package:
     install_packages(missing_package)
+
+# Hints to programmers, of text that looks like a file name or like XML. No mail is either.
+warnings.simplefilter("ignore", MarkupResemblesLocatorWarning)
+warnings.simplefilter("ignore", XMLParsedAsHTMLWarning)
 
 LOG = logging.getLogger("slack-notification")
 # What happens to each single record. The console shows it; the integration log, where every entry is a call that costs
@@ -552,6 +556,7 @@ class Logs:
         for handler in self._handlers:
             LOG.removeHandler(handler)
             handler.close()
+        LOG.propagate = True
 
     def hide(self, secrets: Iterable[str]) -> None:
         """Keep these texts out of everything that is logged from now on."""
@@ -1235,10 +1240,7 @@ def _parse(html: str) -> BeautifulSoup:
     """Return the tree of what a reader of the mail sees, its text clean. Raises whatever the parser raises."""
     if html.count("<") - html.count(">") > UNCLOSED_TAGS_LIMIT:
         raise ValueError("too many tags without end")
-    with warnings.catch_warnings():
-        # Beautiful Soup warns of text that looks like a file name or like XML: hints to programmers.
-        warnings.simplefilter("ignore")
-        soup = BeautifulSoup(html, "html.parser")
+    soup = BeautifulSoup(html, "html.parser")
     for element in soup.find_all(True):
         if element.can_be_empty_element and element.contents:
             # Beautiful Soup before 4.13 takes <br/> behind a <br> for the start of an element.

@@ -243,7 +243,7 @@ def without_packages(world, scheduled, pip):
     venv.create(environment)
     python = os.path.join(environment, "Scripts" if os.name == "nt" else "bin", "python")
     process = subprocess.Popen(
-        [python, "-W", "ignore", "module.py"],
+        [python, "module.py"],
         cwd=directory,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,

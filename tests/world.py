@@ -87,7 +87,7 @@ class World:
 
     def start(self, *arguments: str, **options: Any) -> "subprocess.Popen[str]":
         """Start the program as a process of its own."""
-        command = [sys.executable, "-W", "ignore", "module.py"] + list(arguments)
+        command = [sys.executable, "module.py"] + list(arguments)
         options["cwd"] = options.get("cwd") or self.directory()
         pipe = subprocess.PIPE
         return subprocess.Popen(
