@@ -2151,7 +2151,8 @@ class DeliveryRun:
             self._delivered += 1
             PROGRESS.info("[%d/%d] %s delivered to %s", self._delivered, len(self.deliveries), delivery, asked)
             self._attachments.share(delivery)
-        self._not_begun_in_a_row = 0 if visit.begun else self._not_begun_in_a_row + 1
+        out_of_reach = not visit.begun and visit.failure is not None and visit.failure.may_pass
+        self._not_begun_in_a_row = self._not_begun_in_a_row + 1 if out_of_reach else 0
         if visit.failure and (visit.failure.ends_run or self._not_begun_in_a_row >= NOT_BEGUN_LIMIT):
             self._end(visit.failure)
 
@@ -2169,16 +2170,20 @@ class DeliveryRun:
     def _work(self, channel_queue: ChannelQueue) -> None:
         """Visit a channel and report it, whatever happens: the deciding thread counts on that."""
         delivery = channel_queue.deliveries[0]
+        visit = Visit(channel_queue, delivery)
         try:
             visit = self._visit(channel_queue, delivery)
         except Exception as error:  # a bug of ours: it costs this record, and the others go on
+            delivery.sending = False
             LOG.exception("%s: a fault in this module: report it to its developers", delivery)
-            visit = Visit(channel_queue, delivery)
-            if delivery.state == PENDING:
+            if delivery.state == DELIVERED:
+                self.unsaved[delivery] = NotifQueueStatus.SUCCESS
+            else:
                 self._fail(delivery, Failure("a fault in this module (%s): report it" % type(error).__name__))
-        if not delivery.sending:
-            channel_queue.deliveries.popleft()
-        self._visits.put(visit)
+        finally:
+            if not delivery.sending:
+                channel_queue.deliveries.popleft()
+            self._visits.put(visit)
 
     def _visit(self, channel_queue: ChannelQueue, delivery: Delivery) -> Visit:
         """Post the next part of a message; save the record's status before the first part and after the last."""
@@ -2217,9 +2222,10 @@ class DeliveryRun:
         try:
             self._onevizion.save_status(delivery.record.id, NotifQueueStatus.SENDING)
         except Failure as failure:
-            fresh = delivery.record.status == NotifQueueStatus.NOT_SENT.name and not delivery.attempts
-            # The answer may have been lost on its way, and the status saved: the end of the run puts it back.
-            self.unsaved[delivery] = NotifQueueStatus.NOT_SENT if fresh else NotifQueueStatus.FAIL_WILL_RETRY
+            if failure.may_pass:
+                # The answer may have been lost on its way, and the status saved: the end of the run puts it back.
+                fresh = delivery.record.status == NotifQueueStatus.NOT_SENT.name and not delivery.attempts
+                self.unsaved[delivery] = NotifQueueStatus.NOT_SENT if fresh else NotifQueueStatus.FAIL_WILL_RETRY
             delivery.attempts += 1
             if not failure.ends_run:
                 self._tell(delivery, "not posted, since %s" % failure)
@@ -2299,6 +2305,9 @@ class DeliveryRun:
         """
         delivery = channel_queue.deliveries[0]
         finish_by = time.monotonic() + FINISH_SECONDS
+        if channel_queue.refusals_in_a_row:
+            finish_by = 0.0
+        channel_queue.ready_at = 0.0
         while delivery.sending and delivery.posted and not self.error and time.monotonic() < finish_by:
             visit = self._visit(channel_queue, delivery)
             if delivery.state == DELIVERED:

@@ -64,6 +64,18 @@ def test_a_record_that_waits_for_the_rate_limit_goes_back_to_the_queue_without_a
     assert world.texts() == []
 
 
+def test_a_long_message_that_waits_for_the_rate_limit_goes_back_to_the_queue_with_a_warning(world):
+    record = world.record(msg="word " * 3000)
+    limited = {"status": 429, "headers": {"Retry-After": "300"}}
+    run = interrupted(world, world.slack, POST, where=lambda call: call.form.get("thread_ts"), **limited)
+    assert run.status == 128 + signal.SIGTERM
+    assert world.onevizion.status(record) == "FAIL_WILL_RETRY"
+    assert len(world.slack.calls_to(POST)) == 2
+    assert world.log("Warning") == [
+        "record %d: 1 of 5 parts were posted before the run had to end; the next run sends all of them" % record
+    ]
+
+
 def test_a_long_message_that_has_begun_is_finished(world):
     record = world.record(msg="word " * 3000)
     other = world.record("dev", msg="word " * 3000)

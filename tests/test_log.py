@@ -169,6 +169,24 @@ def test_no_secret_reaches_any_output_whatever_the_services_answer(world):
         assert secret not in run.console + run.stdout + told + attempts
 
 
+def test_a_bug_behind_the_post_does_not_send_the_message_twice_and_ends_no_run(world, monkeypatch):
+    save_status = module.OneVizion.save_status
+
+    def broken(self, record_id, status):
+        if status.name != "SENDING":
+            raise KeyError("broken")
+        save_status(self, record_id, status)
+
+    monkeypatch.setattr(module.OneVizion, "save_status", broken)
+    world.settings = {"maxAttempts": 3, "nextAttemptDelay": 0}
+    world.record("ops")
+    world.record("ops")
+    run = world.run()
+    assert run.status == 2
+    assert len(world.texts()) == 2
+    assert "KeyError" in run.console
+
+
 def test_a_bug_costs_its_record_keeps_its_traceback_in_the_log_without_secrets_and_the_others_go_on(world, monkeypatch):
     compose = module.compose
 
