@@ -97,7 +97,8 @@ def install_packages(missing: ImportError) -> NoReturn:
     """
     text = "The Python package %s is missing. " % (missing.name or missing)
     if not os.path.exists(IHUB_PARAMETERS_FILE):
-        print(text + "Install what the module needs: python -m pip install -r requirements.txt", file=sys.stderr)
+        advice = "Install what the module needs: %s -m pip install -r requirements.txt" % sys.executable
+        print(text + advice, file=sys.stderr)
         raise SystemExit(EXIT_CANNOT_WORK)
     if INSTALLED_MARK not in os.environ:
         print(text + "Installing requirements.txt", file=sys.stderr, flush=True)
@@ -177,15 +178,14 @@ class Interruption:
         self._event = threading.Event()
         self.signal_number = 0
 
-    @classmethod
-    def by_signals(cls) -> "Interruption":
-        """Return an Interruption that SIGTERM and SIGINT set from now on (main thread only)."""
-        interruption = cls()
+    def listen(self) -> None:
+        """Let SIGTERM and SIGINT set the flag from now on (main thread only)."""
         reader, writer = socket.socketpair()
         writer.setblocking(False)
 
         def watch() -> None:
-            interruption.interrupt(reader.recv(1)[0])
+            while True:
+                self.interrupt(reader.recv(1)[0])
 
         # The interpreter writes the signal's number to the socket and a thread of its own sets the flag: a handler that
         # took the flag's lock could wait for ever for the very code that it interrupted.
@@ -193,11 +193,10 @@ class Interruption:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda number, frame: None)
         threading.Thread(target=watch, name="signals", daemon=True).start()
-        return interruption
 
     def interrupt(self, signal_number: int) -> None:
-        """Set the flag."""
-        self.signal_number = signal_number
+        """Set the flag; the first signal gives the exit status."""
+        self.signal_number = self.signal_number or signal_number
         self._event.set()
 
     def requested(self) -> bool:
@@ -292,16 +291,17 @@ def read_json_object(path: str) -> Dict[str, Any]:
         raise ValueError(constant)
 
     name = os.path.basename(path)
+    place = "the directory of module.py" if os.path.isabs(path) else "the current directory"
     try:
         with open(path, encoding="utf-8-sig") as file:
             values = json.load(file, parse_constant=refuse)
     except OSError as error:
-        raise RunError("%s cannot be read (%s): put it beside module.py" % (name, error.strerror)) from error
+        raise RunError("%s cannot be read (%s): see that it is in %s" % (name, error.strerror, place)) from error
     except UnicodeDecodeError as error:
         raise RunError("%s is not UTF-8 text: save it with the encoding UTF-8" % name) from error
     except json.JSONDecodeError as error:
-        place = "line %d, column %d" % (error.lineno, error.colno)
-        raise RunError("%s is not valid JSON: %s (%s): mend it there" % (name, error.msg, place)) from error
+        what = "%s (line %d, column %d)" % (error.msg, error.lineno, error.colno)
+        raise RunError("%s is not valid JSON: %s: mend it there or just before" % (name, what)) from error
     except (ValueError, RecursionError) as error:
         raise RunError("%s is not valid JSON: take the example of the README and fill it in" % name) from error
     if not isinstance(values, dict):
@@ -425,17 +425,25 @@ class SafeFormatter(logging.Formatter):
 
 
 def redacted(text: str, secrets: Iterable[str]) -> str:
-    """Return the text with each secret replaced by three asterisks."""
+    """Return the text with each secret, also one that was cut off by an ellipsis, replaced by three asterisks."""
     for secret in sorted(secrets, key=len, reverse=True):
         if len(secret) >= REDACTED_FROM_CHARACTERS:
             text = text.replace(secret, "***")
+            for length in range(len(secret) - 1, REDACTED_FROM_CHARACTERS - 1, -1):
+                text = text.replace(secret[:length] + "…", "***…")
     return text
 
 
 def say(text: str) -> None:
-    """Print a line to stdout, whatever characters the terminal can show."""
+    """Print a line to stdout, whatever characters it can show; a stdout that nobody reads any more is no failure."""
+    if sys.stdout is None:
+        return
     encoding = sys.stdout.encoding or "utf-8"
-    print(text.encode(encoding, "backslashreplace").decode(encoding), flush=True)
+    try:
+        print(text.encode(encoding, "backslashreplace").decode(encoding), flush=True)
+    except OSError:
+        # What print could not write stays in the buffer, and the interpreter would fail on it once more at its end.
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115
 
 
 class IntegrationLog(logging.Handler):
@@ -484,12 +492,13 @@ class IntegrationLog(logging.Handler):
             if failures_in_a_row == LOG_FAILURES_IN_A_ROW:
                 self._untold.append(entry)
                 continue
+            self._untold.append(entry)  # so that an entry whose answer does not come in time is not forgotten
             try:
                 post(entry)
                 failures_in_a_row = 0
+                self._untold.remove(entry)
             except Exception as error:  # a log that fails in whatever way must not end this thread, and with it the log
                 failures_in_a_row += 1
-                self._untold.append(entry)
                 self._trouble = str(error) if isinstance(error, Failure) else type(error).__name__
                 if failures_in_a_row == LOG_FAILURES_IN_A_ROW:
                     self._complain()
@@ -507,8 +516,10 @@ class IntegrationLog(logging.Handler):
             self._thread.join(LOG_DRAIN_SECONDS)
             if self._thread.is_alive():
                 self._trouble = "OneVizion took too long to write it"
-        left = [self._entries.get_nowait() for _ in range(self._entries.qsize())]
-        untold = self._untold + [entry for entry in left if entry is not None]
+        untold = list(self._untold)
+        with contextlib.suppress(queue.Empty):
+            while True:
+                untold += filter(None, [self._entries.get_nowait()])
         untold = [entry for entry in untold if entry.level != LogLevel.DEBUG.logLevelName]
         if untold and self._trouble:
             self._complain()
@@ -530,12 +541,14 @@ class Logs:
     """The console and, in a run that OneVizion's scheduler started, the integration log."""
 
     def __init__(self, platform: Platform) -> None:
-        colours = sys.stderr.isatty() and "NO_COLOR" not in os.environ
-        console = logging.StreamHandler(sys.stderr)
+        stream = sys.stderr or open(os.devnull, "w")  # noqa: SIM115 (a scheduler may have closed it)
+        colours = stream.isatty() and "NO_COLOR" not in os.environ
+        console = logging.StreamHandler(stream)
         console.setFormatter(SafeFormatter("%(asctime)s %(message)s", " " * len("00:00:00 "), colours))
         console.setLevel(logging.INFO)
         self._handlers: List[logging.Handler] = [console]
         self._platform = platform
+        self._secrets: List[str] = []
         self._integration_log = None if platform.level is None else IntegrationLog(platform.level)
         if self._integration_log is not None:
             self._handlers.append(self._integration_log)
@@ -556,13 +569,18 @@ class Logs:
         for handler in self._handlers:
             LOG.removeHandler(handler)
             handler.close()
-        LOG.propagate = True
+        LOG.propagate = True  # as it was
 
-    def hide(self, secrets: Iterable[str]) -> None:
-        """Keep these texts out of everything that is logged from now on."""
+    def hide(self, secrets: List[str]) -> None:
+        """Keep these texts out of everything that is logged or said from now on."""
+        self._secrets += secrets
         for handler in self._handlers:
             if isinstance(handler.formatter, SafeFormatter):
-                handler.formatter.secrets.extend(secrets)
+                handler.formatter.secrets = self._secrets
+
+    def say(self, text: str) -> None:
+        """Print a line that was asked for to stdout, without any secret in it."""
+        say(redacted(text, self._secrets))
 
     def connect(self, post: Callable[[int, LogEntry], None]) -> None:
         """Begin to tell the integration log, where this run has one, with a function that raises Failure."""
@@ -599,6 +617,9 @@ LOG_TIMEOUT_SECONDS = 5  # a log entry is not worth a longer wait
 RETRY_PAUSES_SECONDS = (0.5, 1.0, 2.0)
 RETRY_AFTER_LIMIT_SECONDS = 10  # what a single call waits when OneVizion itself names a time
 RETRIED_STATUSES = (429, 502, 503, 504)
+# So many calls in a row that OneVizion did not answer, or answered with a passing error, mean that it is out of reach.
+FAILED_CALLS_LIMIT = 10
+LARGEST_ID = 2**63 - 1  # a larger number is no id, and one in a list of ids could get the whole list refused
 USERS_PER_CALL = 100  # the ids stand in the query string, whose length servers limit
 ATTEMPT_CHARACTERS = 250  # an attempt's text travels in a query string too
 # How many calls are made side by side, each on a connection that stays open. Chosen with `python -m tests.bench`: see
@@ -636,11 +657,11 @@ def read_record(raw: Any) -> Optional[Record]:
     A missing key counts as null. Texts that are no texts, and ids that are no numbers, become the record's `problem`.
     """
     record_id = whole_number(raw.get("notifQueueId")) if isinstance(raw, dict) else None
-    if record_id is None:
+    if record_id is None or not 0 <= record_id <= LARGEST_ID:
         return None
     problems = [key for key in ("subj", "msg") if not isinstance(raw.get(key), (str, type(None)))]
     user_id = whole_number(raw.get("userId"))
-    if user_id is None and raw.get("userId") is not None:
+    if (user_id is None and raw.get("userId") is not None) or not 0 <= (user_id or 0) <= LARGEST_ID:
         problems.append("userId")
     blobs = raw.get("blobDataIds")
     blob_ids = [whole_number(blob) for blob in blobs] if isinstance(blobs, list) else []
@@ -689,6 +710,7 @@ class OneVizion:
     def __init__(self, settings: Settings, interruption: Interruption) -> None:
         self.url = settings.ov_url
         self._interruption = interruption
+        self._failed_in_a_row = 0
         self._session = requests.Session()
         self._session.auth = HTTPBearerAuth(settings.ov_access_key, settings.ov_secret_key)
         adapter = requests.adapters.HTTPAdapter(pool_maxsize=CONNECTIONS)
@@ -753,18 +775,23 @@ class OneVizion:
         doing = "read the field %s of trackor %d" % (field, trackor_id)
         path = "/api/v3/trackors/%d" % trackor_id
         response = self._call("GET", path, doing, "", accept=(403, 404), params={"fields": field})
-        names_field = re.search(r"\b%s\b" % re.escape(field), response.text, re.IGNORECASE)
-        if response.status_code == 404 and (not names_field or re.search(r"\b%d\b" % trackor_id, response.text)):
-            raise Failure("trackor %d does not exist: link the user to a trackor that does" % trackor_id)
         if response.status_code == 404:
-            raise UnknownField("OneVizion knows no field %s: correct channelField in the settings" % field)
+            text = text_of(response)
+            if re.search(r"\b%s\b" % re.escape(field), text, re.IGNORECASE):
+                raise UnknownField("OneVizion knows no field %s: correct channelField in the settings" % field)
+            if re.search(r"\b%d\b" % trackor_id, text):
+                raise Failure("trackor %d does not exist: link the user to a trackor that does" % trackor_id)
+            raise onevizion_refusal(404, doing, "")
         if response.status_code == 403:
             raise UnknownField(
                 "OneVizion does not let this account read %s: give it R on the user trackor type and on the tab that "
                 "holds the field" % field
             )
         values = self._json(response, dict, doing)
-        value = values.get(field, {key.upper(): values[key] for key in values}.get(field.upper()))
+        by_name = {key.upper(): value for key, value in values.items()}
+        if field.upper() not in by_name:
+            raise Failure(PAGE_INSTEAD % doing, may_pass=True)
+        value = by_name[field.upper()]
         return "" if value is None else str(value)
 
     def fetch_file(self, blob_id: int, target: BinaryIO) -> File:
@@ -772,12 +799,13 @@ class OneVizion:
 
         OneVizion may redirect to an object storage on another host; `requests` does not take the credentials there.
         """
-        doing = "read the file %d" % blob_id
+        doing = "read the file"
         response = self._call(
             "GET",
             "/api/v3/files/%d" % blob_id,
             doing,
-            "R on what the file is attached to",
+            "R on the trackor type and the tab that hold the file",
+            repeat=False,
             stream=True,
             allow_redirects=True,
             # Unpacked on the way, a file would not have the length that was announced.
@@ -786,7 +814,7 @@ class OneVizion:
         with response:
             name = attachment_name(response.headers.get("Content-Disposition"))
             if not name:
-                raise Failure("OneVizion answered with a page instead of the file %d" % blob_id)
+                raise Failure("OneVizion answered with a page instead of the file")
             announced = whole_number(response.headers.get("Content-Length"))
             size = 0
             try:
@@ -822,30 +850,39 @@ class OneVizion:
         :param repeat: try again after answers and cuts that may pass: only for calls that may be done twice
         :param allow_redirects: an answer of the API is never elsewhere, so a redirect leads to a login page
         """
-        pauses = itertools.chain(RETRY_PAUSES_SECONDS if repeat else (), [None])
-        for pause in pauses:
-            wanted = None
+        for pause in itertools.chain(RETRY_PAUSES_SECONDS if repeat else (), [None]):
+            wanted, passing = None, True
             try:
                 response = self._session.request(
                     method, self.url + path, timeout=timeout, allow_redirects=allow_redirects, **options
                 )
             except (requests.RequestException, OSError, ValueError) as error:
                 # ValueError: an address that only fails when it is used, such as a host name with an empty label
+                reason = network_reason(error)
                 failure = Failure(
-                    "OneVizion could not be reached to %s (%s)" % (doing, network_reason(error)), may_pass=True
+                    "OneVizion could not be reached to %s (%s): check ovUrl and the network" % (doing, reason), True
                 )
                 failure.__cause__ = error
             else:
                 if 200 <= response.status_code < 300 or response.status_code in accept:
+                    self._failed_in_a_row = 0 if repeat else self._failed_in_a_row
                     return response
                 response.close()
                 failure = onevizion_refusal(response.status_code, doing, privilege)
-                if response.status_code not in RETRIED_STATUSES:
-                    raise failure
                 wanted = retry_after_seconds(response.headers.get("Retry-After"))
-            if pause is None:
+                passing = response.status_code in RETRIED_STATUSES
+            # A read is not worth the time of a run that shall end; a status is.
+            if pause is None or not passing or (method == "GET" and self._interruption.requested()):
                 break
-            self._interruption.wait(max(pause, min(wanted or 0, RETRY_AFTER_LIMIT_SECONDS)))
+            pause = max(pause, min(wanted or 0, RETRY_AFTER_LIMIT_SECONDS))
+            PROGRESS.info("waiting %g s before asking again: %s", pause, failure)
+            self._interruption.wait(pause)
+        if repeat and failure.may_pass:
+            self._failed_in_a_row += 1
+            if self._failed_in_a_row >= FAILED_CALLS_LIMIT:
+                raise Failure(
+                    "%s (%d calls in a row failed)" % (failure, self._failed_in_a_row), True, True
+                ) from failure
         raise failure
 
     def _json(self, response: requests.Response, kind: type, doing: str) -> Any:
@@ -860,8 +897,13 @@ class OneVizion:
     def _not_a_page(self, response: requests.Response, doing: str) -> None:
         """What a saved status answers is not documented; that a login or maintenance page saved nothing is sure."""
         kind = response.headers.get("Content-Type", "")
-        if kind.startswith("text/html") or response.text[:100].lstrip().startswith("<"):
+        if kind.startswith("text/html") or response.content[:100].lstrip().startswith(b"<"):
             raise Failure(PAGE_INSTEAD % doing, may_pass=True)
+
+
+def text_of(response: requests.Response) -> str:
+    """Return a body as text, whatever encoding it claims to have."""
+    return response.content.decode("utf-8", "replace")
 
 
 def onevizion_refusal(status: int, doing: str, privilege: str) -> Failure:
@@ -872,6 +914,8 @@ def onevizion_refusal(status: int, doing: str, privilege: str) -> Failure:
         return Failure("OneVizion refused to %s (403): give the account %s" % (doing, privilege), ends_run=True)
     if 300 <= status < 400:
         return Failure("OneVizion sent elsewhere when asked to %s (%d): check ovUrl" % (doing, status), may_pass=True)
+    if status in (404, 405):
+        return Failure("OneVizion could not %s (%d): check ovUrl" % (doing, status), may_pass=True)
     may_pass = status >= 500 or status in (408, 429)
     return Failure("OneVizion could not %s (%d): if this lasts, ask its support" % (doing, status), may_pass)
 
@@ -880,8 +924,11 @@ def attachment_name(content_disposition: Optional[str]) -> str:
     """Return the file name in a Content-Disposition header, fit to be shown; "" where there is none."""
     header = email.message.Message()
     header["Content-Disposition"] = (content_disposition or "").replace("\n", " ").replace("\r", " ")
-    name = re.split(r"[/\\]", header.get_filename() or "")[-1]
-    return clipped(UNSHOWABLE.sub("", name).strip(), FILE_NAME_CHARACTERS)
+    try:
+        name = header.get_filename() or ""
+    except (ValueError, LookupError):  # an encoding that does not exist
+        name = "attachment"
+    return clipped(UNSHOWABLE.sub("", re.split(r"[/\\]", name)[-1]).strip(), FILE_NAME_CHARACTERS)
 
 
 # ---- Recipients ------------------------------------------------------------------------------------------------------
@@ -975,7 +1022,10 @@ class Recipients:
         except Failure as failure:
             if failure.ends_run:
                 raise
-            return dict.fromkeys(user_ids, failure)
+            if failure.may_pass or len(user_ids) == 1:
+                return dict.fromkeys(user_ids, failure)
+            half = len(user_ids) // 2  # so that the one id that OneVizion refuses costs no other
+            return {**self._read_users(user_ids[:half]), **self._read_users(user_ids[half:])}
         for user_id in user_ids:
             answers[user_id] = known.get(user_id, Failure("user %d is unknown to OneVizion: choose another" % user_id))
         return answers
@@ -1364,7 +1414,7 @@ def _prefixed(text: str, prefix: str) -> str:
 def _marked(text: str, marker: str) -> str:
     """Return the text with each line between two markers, which touch its first and last character."""
     # Slack's markup ends where the line ends, and does not begin before a blank. "> " begins a quote.
-    line = rf"(?m)^([ {KEPT_BLANK}]*(?:> )?)([^ {KEPT_BLANK}\n](?:.*[^ {KEPT_BLANK}\n])?)"
+    line = rf"(?m)^([ {KEPT_BLANK}]*(?:> )?)([^ {KEPT_BLANK}\n>](?:.*[^ {KEPT_BLANK}\n])?)"
     return _outside_code(lambda piece: re.sub(line, rf"\1{marker}\2{marker}", piece), text)
 
 
@@ -1575,8 +1625,8 @@ ERRORS_THAT_END_THE_RUN = {
 }
 CHECK_MESSAGE = "Slack does not take this message: deliver it another way, and report it to the module's developers"
 PERMANENT_ERRORS = {
-    "channel_not_found": "no such channel, or a private one that the app was not invited to: correct the user's field, "
-    "or invite the app",
+    "channel_not_found": "no such channel, or a private one that the app was not invited to: correct the user's field "
+    "(private: by ID), or invite the app",
     "is_archived": "the channel is archived: unarchive it, or type another one into the user's field",
     "not_in_channel": "invite the app to the channel, or use a public one",
     "restricted_action": "the channel's settings do not let the app post: change them, or use another channel",
@@ -1597,7 +1647,7 @@ RATE_LIMIT_ERRORS = ("ratelimited", "rate_limited")
 # Errors after which nothing was posted. After any other that may pass, the message may be there all the same.
 NOT_POSTED_ERRORS = ("service_unavailable", "request_timeout", "message_limit_exceeded", "team_added_to_org")
 PERHAPS_POSTED = "it may have arrived all the same"
-TRY_AGAIN = "this may pass"
+TRY_AGAIN = "this may pass; if it lasts, check slackUrl and the network"
 
 
 class Identity(NamedTuple):
@@ -1618,7 +1668,7 @@ class Posted(NamedTuple):
 def slack_failure(code: str, channel: str, needed: str = "") -> Failure:
     """Return what an error code of Slack means, and what to do about it.
 
-    :param channel: what the call was about, as a piece of a sentence: " for #ops", or ""
+    :param channel: where a message was to be posted, as a piece of a sentence: " for #ops"; "" for any other call
     :param needed: the scope that missing_scope asks for
     """
     listed = re.sub(r"^(restricted_action|invalid_blocks).*", r"\1", code)
@@ -1628,11 +1678,12 @@ def slack_failure(code: str, channel: str, needed: str = "") -> Failure:
         return Failure(text, ends_run=True, code=code)
     if listed in PERMANENT_ERRORS:
         return Failure("Slack answered %s%s: %s" % (code, channel, PERMANENT_ERRORS[listed]), code=code)
-    return passing_failure("Slack answered %s%s" % (code, channel), listed not in NOT_POSTED_ERRORS, code)
+    perhaps_posted = bool(channel) and listed not in NOT_POSTED_ERRORS
+    return passing_failure("Slack answered %s%s" % (code, channel), perhaps_posted, code)
 
 
 def passing_failure(text: str, perhaps_posted: bool, code: str = "") -> Failure:
-    """Return a Failure that another attempt may mend, saying where the message may have arrived already."""
+    """Return a Failure that another attempt may mend, saying so where the message may have arrived already."""
     return Failure("%s: %s" % (text, PERHAPS_POSTED if perhaps_posted else TRY_AGAIN), may_pass=True, code=code)
 
 
@@ -1672,13 +1723,14 @@ class Slack:
             try:
                 data, headers = self._call("auth.test", {}, "")
             except Failure as failure:
-                if pause is None or not failure.may_pass:
+                if pause is None or not failure.may_pass or self._interruption.requested():
                     raise
+                PROGRESS.info("waiting %g s before asking again: %s", pause, failure)
                 self._interruption.wait(pause)
             except RateLimited as limited:
                 if pause is None:
                     raise Failure("Slack is busy (rate limit): the next run tries again", may_pass=True) from limited
-                self._interruption.wait(min(limited.seconds or pause, SLACK_WAIT_LIMIT_SECONDS))
+                self._wait_for_rate_limit(limited, pause)
             else:
                 scopes = headers.get("x-oauth-scopes")
                 granted = None if scopes is None else {scope.strip() for scope in scopes.split(",")}
@@ -1728,27 +1780,34 @@ class Slack:
             try:
                 return self._call(method, arguments, "")[0]
             except RateLimited as limited:
-                self._interruption.wait(min(limited.seconds or pause, SLACK_WAIT_LIMIT_SECONDS))
+                self._wait_for_rate_limit(limited, pause)
         raise Failure("Slack is busy (rate limit)")
 
+    def _wait_for_rate_limit(self, limited: RateLimited, usual_seconds: float) -> None:
+        seconds = min(limited.seconds or usual_seconds, SLACK_WAIT_LIMIT_SECONDS)
+        PROGRESS.info("waiting %g s, Slack's rate limit", seconds)
+        self._interruption.wait(seconds)
+
     def _call(self, method: str, arguments: Dict[str, Any], where: str) -> Tuple[Dict[str, Any], Dict[str, str]]:
-        """Return the data and the headers (lower-case names) of a successful answer."""
+        """Return the data and the headers (lower-case names) of a successful answer.
+
+        :param where: where a message is to be posted: " for #ops"; "" for any other call
+        """
+        posting = bool(where)
         try:
             response = self._client.api_call(method, params=arguments)
         except slack.errors.SlackApiError as error:
             raise self._verdict(error.response, where) from error
         except urllib.error.URLError as error:
-            perhaps = not isinstance(error.reason, (ConnectionRefusedError, socket.gaierror, ssl.SSLError))
-            raise passing_failure(
-                "Slack could not be reached%s (%s)" % (where, network_reason(error)), perhaps
-            ) from error
+            begun = not isinstance(error.reason, (ConnectionRefusedError, socket.gaierror, ssl.SSLError))
+            text = "Slack could not be reached%s (%s)" % (where, network_reason(error))
+            raise passing_failure(text, posting and begun) from error
         except (OSError, http.client.HTTPException) as error:
-            raise passing_failure("Slack did not answer%s (%s)" % (where, network_reason(error)), True) from error
+            raise passing_failure("Slack did not answer%s (%s)" % (where, network_reason(error)), posting) from error
         except (AttributeError, LookupError, ValueError, RecursionError, slack.errors.SlackClientError) as error:
             # What slackclient raises for bodies that are no JSON object, or in an encoding that nobody knows.
-            raise passing_failure(
-                "Slack's answer%s cannot be read (%s)" % (where, type(error).__name__), True
-            ) from error
+            text = "Slack's answer%s cannot be read (%s)" % (where, type(error).__name__)
+            raise passing_failure(text, posting) from error
         return response.data, {name.lower(): value for name, value in response.headers.items()}
 
     def _verdict(self, response: Any, where: str) -> Exception:
@@ -1758,18 +1817,15 @@ class Slack:
         else:
             status, headers, data = response.status_code, response.headers, response.data
         data = data if isinstance(data, dict) else {}
-        code = data.get("error")
+        code, needed = data.get("error"), str(data.get("needed"))
         if status == 429 or code in RATE_LIMIT_ERRORS:
             names = {name.lower(): value for name, value in dict(headers or {}).items()}
             return RateLimited(retry_after_seconds(names.get("retry-after")))
         if isinstance(code, str) and re.match(r"[a-z0-9_]{1,60}\Z", code):
-            needed = data.get("needed")
-            return slack_failure(
-                code, where, needed if isinstance(needed, str) and re.match(r"[a-z:._,]+\Z", needed) else ""
-            )
+            return slack_failure(code, where, needed if re.match(r"[a-z]+:[a-z._,:]+\Z", needed) else "")
         if status == 200:
-            return passing_failure("Slack's answer%s cannot be read" % where, True)
-        return passing_failure("Slack answered HTTP %s%s" % (status, where), True)
+            return passing_failure("Slack's answer%s cannot be read" % where, bool(where))
+        return passing_failure("Slack answered HTTP %s%s" % (status, where), bool(where))
 
 
 # ---- Delivery --------------------------------------------------------------------------------------------------------
@@ -1782,12 +1838,15 @@ WAIT_WITHOUT_HEADER_SECONDS = 1.0  # doubled with each refusal in a row
 WAIT_DOUBLINGS = 6  # at most: a minute
 LEAD_LIMIT_SECONDS = 0.2  # how long a worker may hold a record in SENDING until its channel is ready
 POLL_SECONDS = 0.1  # how soon a waiting run notices an interruption
+FILES_WAIT_SECONDS = 120  # what the end of a run waits for files that are still on their way; their links are there
+FILES_POLL_SECONDS = 0.02
+# How often a busy run looks for new records, so that a channel with many records holds up nobody; and how many times,
+# so that records that keep coming do not keep it from ending.
+LOOK_AGAIN_SECONDS = 60
+LOOKS_LIMIT = 60
 FINISH_SECONDS = 5  # what an interrupted run spends on the remaining parts of messages that have begun
 # So many failures are told to the integration log one by one: every entry is a call that loads OneVizion's web server.
 FAILURE_ENTRIES = 100
-
-# So many records in a row that could not even be marked as SENDING mean that OneVizion is out of reach.
-NOT_BEGUN_LIMIT = 10
 
 PENDING, DELIVERED, FAILED = "pending", "delivered", "failed"
 LEFT_ALONE = (NotifQueueStatus.BUILDING.name, NotifQueueStatus.SUCCESS.name, NotifQueueStatus.FAIL.name)
@@ -1834,7 +1893,6 @@ class Visit(NamedTuple):
     post_started_at: Optional[float] = None
     wait_seconds: Optional[float] = None
     failure: Optional[Failure] = None
-    begun: bool = True
 
 
 class WorkspacePace:
@@ -1886,9 +1944,7 @@ def pending_deliveries(records: Sequence[Any], known: Set[int]) -> List[Delivery
     deliveries = []
     for raw in records:
         record = read_record(raw)
-        if record is None:
-            LOG.error("a record without notifQueueId cannot be delivered: report this to OneVizion's support")
-        elif record.status not in LEFT_ALONE and record.id not in known:
+        if record is not None and record.status not in LEFT_ALONE and record.id not in known:
             known.add(record.id)
             deliveries.append(Delivery(record))
     left_behind = [delivery for delivery in deliveries if delivery.record.status == NotifQueueStatus.SENDING.name]
@@ -1899,7 +1955,10 @@ def pending_deliveries(records: Sequence[Any], known: Set[int]) -> List[Delivery
 
 
 class Attachments:
-    """Shares the files of delivered messages in their threads. Whatever goes wrong here, the message is delivered."""
+    """Shares the files of delivered messages in their threads. Whatever goes wrong here, the message is delivered.
+
+    The threads are daemons: a file that does not come to its end must not keep the program from ending.
+    """
 
     def __init__(
         self,
@@ -1915,21 +1974,35 @@ class Attachments:
         self._interruption = interruption
         self._wanted = wanted
         self._scope_is_missing = scopes is not None and "files:write" not in scopes
-        self._pool = ThreadPoolExecutor(UPLOADS_AT_ONCE, thread_name_prefix="upload")
+        self._todo: queue.Queue[Tuple[Delivery, int]] = queue.Queue()
+        self._threads: List[threading.Thread] = []
         self._said: Set[Tuple[str, str]] = set()
         self._lock = threading.Lock()
 
     def share(self, delivery: Delivery) -> None:
         """Begin to share the files of a delivered record."""
-        if self._wanted and delivery.record.blob_ids:
-            if self._scope_is_missing:
-                self._switch_off()
-            else:
-                self._pool.submit(self._share_all, delivery)
+        if not self._wanted or not delivery.record.blob_ids:
+            return
+        if self._scope_is_missing:
+            self._switch_off()
+            return
+        for blob_id in delivery.record.blob_ids:
+            self._todo.put((delivery, blob_id))
+        while len(self._threads) < min(UPLOADS_AT_ONCE, self._todo.unfinished_tasks):
+            thread = threading.Thread(target=self._work, name="files", daemon=True)
+            self._threads.append(thread)
+            thread.start()
 
     def finish(self) -> None:
-        """Wait until everything that was begun has been shared, or has failed."""
-        self._pool.shutdown(wait=True)
+        """Wait until everything that was begun has been shared or has failed, for a limited time."""
+        give_up_at = time.monotonic() + FILES_WAIT_SECONDS
+        while self._todo.unfinished_tasks and time.monotonic() < give_up_at:
+            if self._interruption.requested():
+                give_up_at = min(give_up_at, time.monotonic() + FINISH_SECONDS)
+            time.sleep(FILES_POLL_SECONDS)
+        if self._todo.unfinished_tasks:
+            self._wanted = False
+            LOG.warning("%d file(s) stay links: sharing them took too long", self._todo.unfinished_tasks)
 
     def _switch_off(self) -> None:
         """Share no more files in this run, since the app lacks the scope for it."""
@@ -1937,13 +2010,15 @@ class Attachments:
         if self._is_new("", "files:write"):
             LOG.warning("files stay links in this run: add the scope files:write to the app, and install it again")
 
-    def _share_all(self, delivery: Delivery) -> None:
-        for blob_id in delivery.record.blob_ids:
+    def _work(self) -> None:
+        while True:
+            delivery, blob_id = self._todo.get()
             if self._wanted:
                 self._share(delivery, blob_id)
+            self._todo.task_done()
 
     def _share(self, delivery: Delivery, blob_id: int) -> None:
-        name, reason, channel = "file %d" % blob_id, "", delivery.posted[0].channel_id
+        name, reason = "file %d" % blob_id, ""
         try:
             if self._interruption.requested():
                 raise Failure("the run was interrupted")
@@ -1957,20 +2032,19 @@ class Attachments:
         except Failure as failure:
             if failure.code == "missing_scope":
                 self._switch_off()
-            elif failure.code == "not_in_channel":
-                reason = "invite the app to the channel to get files there too"
-                reason = reason if self._is_new(channel, reason) else ""
-            else:
-                reason = str(failure) if not failure.code or self._is_new(channel, failure.code) else ""
+                return
+            not_in_channel = failure.code == "not_in_channel"
+            reason = "invite the app to the channel to get files there too" if not_in_channel else str(failure)
         except OSError as error:
             reason = "no room for it in the directory for temporary files (%s)" % error.strerror
         except Exception as error:  # a bug of ours must not end the thread without a word
             LOG.exception("%s: a fault in this module: report it to its developers", delivery)
             reason = "a fault in this module (%s)" % type(error).__name__
+        if reason:
+            log = LOG if self._is_new(delivery.posted[0].channel_id, reason) else PROGRESS
+            log.warning("%s: %s stays a link: %s", delivery, name, reason)
         else:
             PROGRESS.info("%s: %s shared in %s", delivery, name, delivery.channel)
-        if reason:
-            LOG.warning("%s: %s stays a link: %s", delivery, name, reason)
 
     def _is_new(self, channel: str, reason: str) -> bool:
         """Tell whether this is the first time that the run meets a reason in a channel."""
@@ -2008,6 +2082,7 @@ class DeliveryRun:
         self._recipients = Recipients(onevizion, settings.channel_field, pool)
         self._channels: Dict[str, ChannelQueue] = {}
         self._channel_ids: Dict[str, str] = {}  # what Slack calls the channels that were asked for
+        self._known: Set[int] = set()  # ids of all records that the run has met
         self._visited: Set[str] = set()  # the channels, as asked for, that a worker is at
         self._ready_at: Dict[str, float] = {}  # by channel, the time before which nothing is posted there
         self._last_refusal = ("", 0.0)  # the channel, and until when it is closed
@@ -2015,16 +2090,18 @@ class DeliveryRun:
         self._visits: queue.Queue[Visit] = queue.Queue()
         self._delivered = 0
         self._lead_seconds = 0.0  # how long it lately took to save SENDING
-        self._not_begun_in_a_row = 0
         self._failures_told = itertools.count(1)
 
     def run(self, deliveries: List[Delivery]) -> None:
         """Deliver these, and what arrives in the queue meanwhile, in as many rounds as the settings allow."""
-        known = {delivery.record.id for delivery in deliveries}
+        self._known = {delivery.record.id for delivery in deliveries}
+        self.deliveries = list(deliveries)
         for round_number in itertools.count(1):
-            self.deliveries += [delivery for delivery in deliveries if not delivery.attempts]
-            self._deliver_round(deliveries)
-            again = [delivery for delivery in deliveries if self._gets_another_attempt(delivery)]
+            self._take_along(deliveries)
+            self._visit_channels()
+            for _ in self._pool.map(self._wind_down, self._unfinished_channels()):
+                pass
+            again = [delivery for delivery in self.deliveries if self._gets_another_attempt(delivery)]
             if not again or self._ended():
                 break
             delay = self._settings.next_attempt_delay
@@ -2033,7 +2110,7 @@ class DeliveryRun:
             if self._ended():
                 break
             # Records that keep arriving must not keep the run from ending.
-            deliveries = again + (self._arrived(known) if round_number < self._settings.max_attempts else [])
+            deliveries = again + (self._arrived() if round_number < self._settings.max_attempts else [])
         self._attachments.finish()
         for _ in self._pool.map(self._save_at_last, list(self.unsaved.items())):
             pass
@@ -2050,14 +2127,18 @@ class DeliveryRun:
             self.error = str(failure)
             LOG.error("the run ends here and leaves the rest in the queue: %s", failure)
 
-    def _arrived(self, known: Set[int]) -> List[Delivery]:
+    def _arrived(self) -> List[Delivery]:
+        """Return what is new in the queue."""
         try:
-            return pending_deliveries(self._onevizion.notif_queue(self._settings.service_id), known)
+            deliveries = pending_deliveries(self._onevizion.notif_queue(self._settings.service_id), self._known)
         except Failure as failure:
             PROGRESS.warning("what has arrived meanwhile is left to the next run: %s", failure)
             return []
+        self.deliveries += deliveries
+        return deliveries
 
-    def _deliver_round(self, deliveries: List[Delivery]) -> None:
+    def _take_along(self, deliveries: List[Delivery]) -> None:
+        """Find the channels of these records, and put each record behind those of its channel."""
         try:
             self._recipients.read(d.record.user_id for d in deliveries if d.record.user_id is not None)
         except Failure as failure:
@@ -2072,11 +2153,12 @@ class DeliveryRun:
                 undeliverable.append((delivery, failure))
             else:
                 self._channels.setdefault(delivery.channel, ChannelQueue(delivery.channel)).deliveries.append(delivery)
-        for _ in self._pool.map(lambda pair: self._fail(*pair), undeliverable):
+        for _ in self._pool.map(self._fail_unless_ended, undeliverable):
             pass
-        self._visit_channels()
-        for _ in self._pool.map(self._wind_down, self._unfinished_channels()):
-            pass
+
+    def _fail_unless_ended(self, undeliverable: Tuple[Delivery, Failure]) -> None:
+        if not self._ended():
+            self._fail(*undeliverable)
 
     def _unfinished_channels(self) -> List[ChannelQueue]:
         return [channel_queue for channel_queue in self._channels.values() if channel_queue.deliveries]
@@ -2088,7 +2170,15 @@ class DeliveryRun:
         numbers = itertools.count()  # channels that are ready at the same time are visited in the queue's order
         waiting = [(self._due(each), next(numbers), each) for each in self._unfinished_channels()]
         heapq.heapify(waiting)
+        look_at, looks = time.monotonic() + LOOK_AGAIN_SECONDS, 0
         while self._visited or (waiting and not self._ended()):
+            if time.monotonic() >= look_at and looks < LOOKS_LIMIT and not self._ended():
+                at_work = {each.channel for each in self._unfinished_channels()} | self._visited
+                self._take_along(self._arrived())
+                for each in self._unfinished_channels():
+                    if each.channel not in at_work:
+                        heapq.heappush(waiting, (self._due(each), next(numbers), each))
+                look_at, looks = time.monotonic() + LOOK_AGAIN_SECONDS, looks + 1
             while (
                 waiting and len(self._visited) < WORKERS and self._seconds_to_next(waiting) <= 0 and not self._ended()
             ):
@@ -2151,9 +2241,7 @@ class DeliveryRun:
             self._delivered += 1
             PROGRESS.info("[%d/%d] %s delivered to %s", self._delivered, len(self.deliveries), delivery, asked)
             self._attachments.share(delivery)
-        out_of_reach = not visit.begun and visit.failure is not None and visit.failure.may_pass
-        self._not_begun_in_a_row = self._not_begun_in_a_row + 1 if out_of_reach else 0
-        if visit.failure and (visit.failure.ends_run or self._not_begun_in_a_row >= NOT_BEGUN_LIMIT):
+        if visit.failure is not None and visit.failure.ends_run:
             self._end(visit.failure)
 
     def _note_refusal(self, channel: str, now: float, wait_seconds: float) -> None:
@@ -2195,7 +2283,7 @@ class DeliveryRun:
             if not delivery.sending:
                 failure = self._begin(delivery)
                 if failure is not None:
-                    return visit._replace(begun=False, failure=failure)
+                    return visit._replace(failure=failure)
             part = delivery.parts[len(delivery.posted)]
             numbers = (len(delivery.posted) + 1, len(delivery.parts))
             PROGRESS.debug("%s: part %d of %d for %s\n%s", delivery, *numbers, delivery.channel, part)
@@ -2244,7 +2332,7 @@ class DeliveryRun:
         if delivery.waited_seconds + seconds > WAIT_LIMIT_SECONDS:
             text = "Slack's rate limit lasts longer than %d s: %s" % (WAIT_LIMIT_SECONDS, TRY_AGAIN)
             self._fail(delivery, Failure(text, may_pass=True))
-        delivery.waited_seconds += seconds
+        delivery.waited_seconds += max(seconds, CHANNEL_INTERVAL_SECONDS)
         return visit._replace(wait_seconds=seconds)
 
     def _fail(self, delivery: Delivery, failure: Failure) -> None:
@@ -2358,33 +2446,43 @@ def deliver_queue(settings: Settings, onevizion: OneVizion, interruption: Interr
     started_at = time.monotonic()
     LOG.info("Slack-notification %s started", VERSION)
     records = read_queue(onevizion, settings.service_id)
-    deliveries = pending_deliveries(records, set())
     nameless = sum(1 for raw in records if read_record(raw) is None)
-    error, unsaved, met = "", [], deliveries
-    if deliveries and not interruption.requested():
-        LOG.info("%d record(s) pending for service %d", len(deliveries), settings.service_id)
-        slack_api = Slack(settings, interruption)
-        scopes = ask_identity(slack_api).scopes
-        attachments = Attachments(onevizion, slack_api, interruption, settings.upload_attachments, scopes)
-        with ThreadPoolExecutor(WORKERS, thread_name_prefix="worker") as pool:
-            run = DeliveryRun(settings, onevizion, slack_api, attachments, interruption, pool)
-            run.run(deliveries)
-        error, unsaved, met = run.error, list(run.unsaved), run.deliveries
-    summarize(met, unsaved, time.monotonic() - started_at)
+    if nameless:
+        LOG.error("%d record(s) without notifQueueId cannot be delivered: report this to OneVizion's support", nameless)
+    deliveries = pending_deliveries(records, set())
+    error, unsaved = "", []
+    try:
+        if deliveries and not interruption.requested():
+            LOG.info("%d record(s) pending for service %d", len(deliveries), settings.service_id)
+            slack_api = Slack(settings, interruption)
+            scopes = ask_identity(slack_api).scopes
+            attachments = Attachments(onevizion, slack_api, interruption, settings.upload_attachments, scopes)
+            with ThreadPoolExecutor(WORKERS, thread_name_prefix="worker") as pool:
+                run = DeliveryRun(settings, onevizion, slack_api, attachments, interruption, pool)
+                run.run(deliveries)
+            deliveries, error, unsaved = run.deliveries, run.error, list(run.unsaved)
+    finally:
+        how = "interrupted: " if interruption.requested() else ""
+        how = how or ("" if deliveries else "nothing is pending for service %d: " % settings.service_id)
+        summarize(how, deliveries, unsaved, time.monotonic() - started_at)
     if interruption.requested():
         return EXIT_SIGNAL_BASE + interruption.signal_number
     if error:
         return EXIT_CANNOT_WORK
-    everything = all(delivery.state == DELIVERED for delivery in met) and not unsaved and not nameless
+    everything = all(delivery.state == DELIVERED for delivery in deliveries) and not unsaved and not nameless
     return EXIT_DELIVERED if everything else EXIT_NOT_ALL_DELIVERED
 
 
-def summarize(deliveries: Sequence[Delivery], unsaved: Sequence[Delivery], seconds: float) -> None:
-    """Log the line at the end of a run, with the ids of what was not delivered as its details."""
+def summarize(how: str, deliveries: Sequence[Delivery], unsaved: Sequence[Delivery], seconds: float) -> None:
+    """Log the line at the end of a run, with the ids of what was not delivered as its details.
+
+    :param how: how the line begins: "interrupted: ", or ""
+    """
     by_state = {state: [d for d in deliveries if d.state == state] for state in (DELIVERED, FAILED, PENDING)}
     listed = (("failed", by_state[FAILED]), ("left pending", by_state[PENDING]), ("status not saved", list(unsaved)))
     LOG.info(
-        "delivered %d, failed %d, left pending %d in %.1f s",
+        "%sdelivered %d, failed %d, left pending %d in %.1f s",
+        how,
         len(by_state[DELIVERED]),
         len(by_state[FAILED]),
         len(by_state[PENDING]),
@@ -2431,46 +2529,53 @@ FILLERS = {key: 0 if key == "serviceId" else "-" for key in ONEVIZION_KEYS + SLA
 class Checklist:
     """Prints a line for each link of the chain, and remembers whether one is broken."""
 
-    def __init__(self) -> None:
+    def __init__(self, say_line: Callable[[str], None]) -> None:
+        self._say = say_line
         self.broken = False
 
-    def works(self, link: str, text: str) -> None:
+    def works(self, name: str, text: str) -> None:
         """Print that a link holds."""
-        say("[ ok ] %s: %s" % (link, text))
+        self._say("[ ok ] %s: %s" % (name, text))
 
-    def fails(self, link: str, text: str) -> None:
+    def warns(self, name: str, text: str) -> None:
+        """Print something that breaks nothing, and is hardly meant."""
+        self._say("[warn] %s: %s" % (name, text))
+
+    def fails(self, name: str, text: str) -> None:
         """Print that a link is broken, and what to do."""
         self.broken = True
-        say("[FAIL] %s: %s" % (link, text))
+        self._say("[FAIL] %s: %s" % (name, text))
 
-    def skips(self, link: str, text: str) -> None:
+    def skips(self, name: str, text: str) -> None:
         """Print that a link could not be checked, and why."""
-        say("[ -- ] %s: not checked, %s" % (link, text))
+        self._say("[ -- ] %s: not checked, %s" % (name, text))
 
 
-def check(interruption: Interruption, hide: Callable[[Iterable[str]], None]) -> int:
+def check(interruption: Interruption, logs: Logs) -> int:
     """Go through the chain from the settings to Slack, print a line for each link, and return the exit status.
 
     Changes nothing and sends nothing.
 
-    :param hide: keeps secrets out of the log
+    :param logs: keeps secrets out of what is printed
     """
-    checklist = Checklist()
+    checklist = Checklist(logs.say)
     try:
         values, schema = read_json_object(SETTINGS_FILE), read_json_object(SCHEMA_FILE)
     except RunError as error:
         checklist.fails("settings", str(error))
-        for link in ("OneVizion", "recipients", "Slack", "scopes"):
-            checklist.skips(link, "it needs the settings")
+        for name in ("OneVizion", "recipients", "Slack", "scopes"):
+            checklist.skips(name, "the settings come first")
         return EXIT_CANNOT_WORK
     problems = settings_problems(values, schema)
     for problem in problems.values():
         checklist.fails("settings", problem)
+    for warning in unknown_keys(values, schema):
+        checklist.warns("settings", warning)
     if not problems:
-        checklist.works("settings", "; ".join(["%s is valid" % SETTINGS_FILE] + unknown_keys(values, schema)))
+        checklist.works("settings", "%s is valid" % SETTINGS_FILE)
     usable = {key: value for key, value in values.items() if key not in problems}
     settings = make_settings({**FILLERS, **usable}, schema)
-    hide(settings.secrets())
+    logs.hide([secret for secret in settings.secrets() if secret != FILLERS["slackBotToken"]])
     check_onevizion(checklist, settings, problems, interruption)
     check_slack(checklist, settings, problems, interruption)
     return EXIT_CANNOT_WORK if checklist.broken else EXIT_DELIVERED
@@ -2482,7 +2587,7 @@ def check_onevizion(
     """Check the links on OneVizion's side. `problems` are the keys of the settings that cannot be used."""
     wrong = [key for key in ONEVIZION_KEYS if key in problems]
     if wrong:
-        checklist.skips("OneVizion", "it needs %s" % " and ".join(wrong))
+        checklist.skips("OneVizion", "it needs %s" % ", ".join(wrong))
         checklist.skips("recipients", "they need OneVizion")
         return
     onevizion = OneVizion(settings, interruption)
@@ -2530,7 +2635,7 @@ def check_slack(checklist: Checklist, settings: Settings, problems: Dict[str, st
     """Check the links on Slack's side. `problems` are the keys of the settings that cannot be used."""
     wrong = [key for key in SLACK_KEYS if key in problems]
     if wrong:
-        checklist.skips("Slack", "it needs %s" % " and ".join(wrong))
+        checklist.skips("Slack", "it needs %s" % ", ".join(wrong))
         checklist.skips("scopes", "they need Slack")
         return
     try:
@@ -2553,7 +2658,13 @@ def check_slack(checklist: Checklist, settings: Settings, problems: Dict[str, st
         checklist.works("scopes", ", ".join(needed))
 
 
-def dry_run(settings: Settings, onevizion: OneVizion) -> int:
+DRY_RUN_END = (
+    "%d of %d record(s) pending for service %d have a channel and a message; whether Slack takes them was not asked. "
+    "Nothing was sent, and nothing was changed."
+)
+
+
+def dry_run(settings: Settings, onevizion: OneVizion, say_line: Callable[[str], None]) -> int:
     """Print what a run would send and to which channel; return the exit status. Changes nothing.
 
     :raises RunError: OneVizion refuses or is out of reach
@@ -2570,18 +2681,20 @@ def dry_run(settings: Settings, onevizion: OneVizion) -> int:
         try:
             channel = recipients.channel(delivery.record)
         except Failure as failure:
-            say("%s cannot be sent: %s" % (delivery, failure))
+            say_line("%s cannot be sent: %s" % (delivery, failure))
             continue
         sendable += 1
         parts = compose(delivery.record, settings.ov_url)
         for number, part in enumerate(parts, 1):
-            say("%s to %s%s:" % (delivery, channel, ", part %d of %d" % (number, len(parts)) if len(parts) > 1 else ""))
-            say("    " + part.replace("\n", "\n    "))
-    say("%d of %d record(s) can be sent. Nothing was sent, and nothing was changed." % (sendable, len(deliveries)))
+            say_line(
+                "%s to %s%s:" % (delivery, channel, ", part %d of %d" % (number, len(parts)) if len(parts) > 1 else "")
+            )
+            say_line("    " + part.replace("\n", "\n    "))
+    say_line(DRY_RUN_END % (sendable, len(deliveries), settings.service_id))
     return EXIT_DELIVERED if sendable == len(deliveries) else EXIT_NOT_ALL_DELIVERED
 
 
-def send_test(typed: str, settings: Settings, slack_api: Slack) -> int:
+def send_test(typed: str, settings: Settings, slack_api: Slack, say_line: Callable[[str], None]) -> int:
     """Post a short message to a channel, typed as in the field; print where it arrived; return the exit status."""
     text = "Test message of Slack-notification %s: the app may write here.\n%s"
     try:
@@ -2590,9 +2703,9 @@ def send_test(typed: str, settings: Settings, slack_api: Slack) -> int:
             channel, text % (VERSION, link(settings.ov_url, urlsplit(settings.ov_url).hostname or settings.ov_url))
         )
     except (Failure, RateLimited) as failure:
-        say("Not posted: %s" % failure)
+        say_line("Not posted: %s" % failure)
         return EXIT_CANNOT_WORK if getattr(failure, "ends_run", False) else EXIT_NOT_ALL_DELIVERED
-    say("Posted to %s: it arrived in the channel %s." % (channel, posted.channel_id))
+    say_line("Posted to %s: it arrived in the channel %s." % (channel, posted.channel_id))
     return EXIT_DELIVERED
 
 
@@ -2628,22 +2741,24 @@ def main(arguments: Sequence[str], interruption: Optional[Interruption] = None) 
     options = parse_arguments(arguments)
     interruption = interruption or Interruption()
     delivering = not (options.check or options.dry_run or options.send_test is not None)
+    if delivering:  # in the other modes nothing is at stake, and Ctrl-C ends the program at once
+        interruption.listen()
     with Logs(read_platform() if delivering else Platform()) as logs:
         try:
             if options.check:
-                return check(interruption, logs.hide)
+                return check(interruption, logs)
             settings = load_settings()
             logs.hide(settings.secrets())
             if options.send_test is not None:
-                return send_test(options.send_test, settings, Slack(settings, interruption))
+                return send_test(options.send_test, settings, Slack(settings, interruption), logs.say)
             onevizion = OneVizion(settings, interruption)
             if options.dry_run:
-                return dry_run(settings, onevizion)
+                return dry_run(settings, onevizion, logs.say)
             logs.connect(onevizion.add_log_entry)
             with only_run_here() as alone:
                 if alone:
                     return deliver_queue(settings, onevizion, interruption)
-                LOG.info("another run is in progress in this directory: it delivers what is pending")
+                LOG.info("another run is in progress in this directory: nothing was done")
                 return EXIT_DELIVERED
         except RunError as error:
             LOG.error(str(error), extra={"details": error.details})
@@ -2653,4 +2768,4 @@ def main(arguments: Sequence[str], interruption: Optional[Interruption] = None) 
 
 
 if __name__ == "__main__":
-    raise SystemExit(main(sys.argv[1:], Interruption.by_signals()))
+    raise SystemExit(main(sys.argv[1:]))

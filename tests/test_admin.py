@@ -143,7 +143,7 @@ def test_dry_run_prints_each_message_and_what_could_not_be_sent_and_changes_noth
         "    Line 2",
         "    <%s|127.0.0.1>" % world.onevizion.url,
         "record 4712 cannot be sent: user 102 has no channel: type one into SLACK_CHANNEL of trackor 1002",
-        "1 of 2 record(s) can be sent. Nothing was sent, and nothing was changed.",
+        module.DRY_RUN_END % (1, 2, 7),
     ]
     assert nothing_changed(world)
     assert world.slack.calls == []
@@ -259,7 +259,7 @@ def test_by_hand_a_missing_package_is_named_with_the_line_that_installs_it(world
     assert run.status == 2
     assert run.console == (
         "The Python package filelock is missing. Install what the module needs: "
-        "python -m pip install -r requirements.txt\n"
+        "%s -m pip install -r requirements.txt\n" % os.path.join(world.path, "environment", "bin", "python")
     )
     assert run.stdout == ""
 

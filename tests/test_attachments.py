@@ -151,6 +151,25 @@ def test_a_missing_files_write_is_no_matter_where_there_are_no_files(world):
     assert world.log("Warning") == []
 
 
+def test_a_file_that_never_ends_holds_up_the_end_of_the_run_for_a_limited_time(world, monkeypatch):
+    monkeypatch.setattr(module, "FILES_WAIT_SECONDS", 0.5)
+    record = world.record(blob_ids=[world.onevizion.add_file("a.txt", b"a")])
+    world.onevizion.storage.fault("GET", delay=20)
+    run = world.run()
+    assert run.status == 0
+    assert world.onevizion.status(record) == "SUCCESS"
+    assert world.log("Warning") == ["1 file(s) stay links: sharing them took too long"]
+
+
+def test_the_same_reason_is_told_once_per_channel(world):
+    for _ in range(3):
+        world.record(blob_ids=[world.onevizion.add_file("a.txt", b"a")])
+    world.onevizion.fault("/api/v3/files/", times=None, status=403)
+    run = world.run()
+    assert len(world.log("Warning")) == 1
+    assert run.console.count("stays a link: OneVizion refused to read the file (403)") == 3
+
+
 def test_an_empty_file_stays_a_link(world):
     world.record(blob_ids=[world.onevizion.add_file("a.txt", b"")])
     assert world.run().status == 0
@@ -186,6 +205,7 @@ def test_a_file_over_the_limit_stays_a_link(world, monkeypatch):
         ("attachment; filename*=UTF-8''a%0Ab%00.txt", "ab.txt"),
         ("attachment; filename*=UTF-8''%ED%A0%80x", "\ufffd\ufffd\ufffdx"),
         ("attachment; filename*=nonsense''x", "x"),
+        ("attachment; filename*=undefined''x", "attachment"),
     ],
 )
 def test_the_name_of_a_file_is_its_own(header, name):

@@ -135,7 +135,7 @@ def test_something_without_an_id_in_the_queue_is_told_and_the_others_are_deliver
     run = world.run()
     assert run.status == 1
     assert len(world.texts()) == 1
-    assert "a record without notifQueueId cannot be delivered" in run.console
+    assert "1 record(s) without notifQueueId cannot be delivered" in run.console
 
 
 def record_in_queue(world):
@@ -305,7 +305,7 @@ def test_a_Slack_that_answers_the_second_time_is_enough(world, fault):
     [
         ({"status": 401, "body": "Authorization failed"}, "check ovAccessKey and ovSecretKey"),
         ({"status": 403}, "ADMIN_NOTIF_QUEUE"),
-        ({"status": 404}, "if this lasts, ask its support"),
+        ({"status": 404}, "check ovUrl"),
         ({"status": 500}, "if this lasts, ask its support"),
         ({"status": 503}, "if this lasts, ask its support"),
         ({"status": 302, "headers": {"Location": "/login"}}, "check ovUrl"),
@@ -358,6 +358,59 @@ def test_a_field_that_one_trackor_does_not_have_is_that_records_failure(world, s
     world.onevizion.fault("GET /api/v3/trackors/1001", times=None, status=status, body=body)
     assert world.run().status == 1
     assert world.onevizion.statuses == {bad: "FAIL", good: "SUCCESS"}
+
+
+def test_an_id_that_OneVizion_refuses_costs_no_other_record(world):
+    bad = world.record("ops")
+    user = world.onevizion.records[-1]["userId"]
+    goods = [world.record("dev") for _ in range(5)]
+    asks_for_it = lambda call: str(user) in call.query["user_ids"].split(",")  # noqa: E731
+    world.onevizion.fault("/users", times=None, where=asks_for_it, status=400)
+    assert world.run().status == 1
+    assert world.onevizion.status(bad) == "FAIL"
+    assert {world.onevizion.status(good) for good in goods} == {"SUCCESS"}
+
+
+@pytest.mark.parametrize("user", [-5, 10**20, "9" * 18 + "x"])
+def test_a_userId_that_is_none_is_not_asked_for(world, user):
+    bad, good = world.onevizion.add_record(user), world.record("dev")
+    assert world.run().status == 1
+    assert world.onevizion.statuses == {bad: "FAIL", good: "SUCCESS"}
+    assert all(str(user) not in call.query["user_ids"] for call in world.onevizion.calls_to("/users"))
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        {"status": 404, "body": "<html>404</html>", "content_type": "text/html"},
+        {"status": 404, "body": "no such page", "content_type": "text/plain; charset=undefined"},
+        {"status": 200, "body": {"status": "maintenance"}},
+        {"status": 200, "body": {}},
+    ],
+)
+def test_an_answer_that_is_no_trackor_may_pass(world, fault):
+    world.settings = {"maxAttempts": 2, "nextAttemptDelay": 0}
+    record = world.record()
+    world.onevizion.fault("/trackors", **fault)
+    run = world.run()
+    assert run.status == 0
+    assert saved(world, record) == ["FAIL_WILL_RETRY", "SENDING", "SUCCESS"]
+    assert "Traceback" not in run.console
+
+
+def test_a_404_that_names_the_field_and_the_trackor_is_about_the_field(world):
+    record = world.record()
+    world.onevizion.fault("/trackors", None, status=404, body="Field SLACK_CHANNEL not found for Trackor 1001")
+    assert world.run().status == 2
+    assert world.onevizion.status(record) == "NOT_SENT"
+
+
+def test_a_OneVizion_that_stops_answering_before_the_first_post_leaves_the_queue_as_it_was(world):
+    records = [world.record() for _ in range(40)]
+    world.onevizion.fault("/trackors", times=None, cut="before")
+    assert world.run().status == 2
+    assert {world.onevizion.status(record) for record in records} == {"NOT_SENT"}
+    assert "calls in a row failed" in " ".join(world.log("Error"))
 
 
 # Rate limits.

@@ -40,7 +40,7 @@ def test_the_post_in_flight_is_finished_and_saved_and_nothing_new_is_begun(world
     assert run.status == 128 + number
     assert [world.onevizion.status(record) for record in records] == ["SUCCESS"] + ["NOT_SENT"] * 3
     assert len(world.texts()) == 1
-    assert world.log()[-1].startswith("delivered 1, failed 0, left pending 3")
+    assert world.log()[-1].startswith("interrupted: delivered 1, failed 0, left pending 3")
     assert "left pending: %d, %d, %d" % tuple(records[1:]) in world.onevizion.log[-1].description
 
 
@@ -84,7 +84,7 @@ def test_a_long_message_that_has_begun_is_finished(world):
     assert run.status == 128 + signal.SIGTERM
     assert {world.onevizion.status(record), world.onevizion.status(other)} == {"SUCCESS"}
     assert len(world.texts("ops")) == len(world.texts("dev")) == 5
-    assert world.log()[-1].startswith("delivered 2, failed 0, left pending 0")
+    assert world.log()[-1].startswith("interrupted: delivered 2, failed 0, left pending 0")
 
 
 def test_an_interruption_before_the_first_post_leaves_the_queue_as_it_was(world):
@@ -94,7 +94,7 @@ def test_an_interruption_before_the_first_post_leaves_the_queue_as_it_was(world)
     assert run.status == 128 + signal.SIGTERM
     assert world.onevizion.status(record) == "NOT_SENT"
     assert world.slack.calls_to(POST) == []
-    assert world.log()[-1].startswith("delivered 0, failed 0, left pending 1")
+    assert world.log()[-1].startswith("interrupted: delivered 0, failed 0, left pending 1")
 
 
 def test_an_interruption_while_OneVizion_is_asked_again_ends_the_pauses(world):
@@ -102,6 +102,26 @@ def test_an_interruption_while_OneVizion_is_asked_again_ends_the_pauses(world):
     run = interrupted(world, world.onevizion, "GET .*notif/queue", status=503, headers={"Retry-After": "300"})
     assert run.status == 128 + signal.SIGTERM
     assert "could not read the Notif Queue" in run.console
+
+
+def test_nothing_new_is_begun_for_records_that_cannot_be_delivered(world):
+    for _ in range(2000):
+        world.onevizion.add_record(None)
+    world.onevizion.delay = 0.2
+    run = interrupted(world, world.onevizion, "/attempts")
+    assert run.status == 128 + signal.SIGTERM
+    assert len(world.onevizion.calls_to("/attempts")) < 1000
+
+
+def test_in_the_other_modes_Ctrl_C_ends_the_program_at_once_without_a_word(world):
+    arrived = threading.Event()
+    world.onevizion.fault("queue", None, where=lambda call: arrived.set() or True, delay=60)
+    process = world.start("--check")
+    assert arrived.wait(PROCESS_TIMEOUT_SECONDS)
+    process.send_signal(signal.SIGINT)
+    run = finish(process)
+    assert run.status == -signal.SIGINT
+    assert "Traceback" not in run.console
 
 
 def test_a_second_signal_changes_nothing(world):
@@ -116,6 +136,7 @@ def test_a_second_signal_changes_nothing(world):
     run = finish(process)
     assert run.status in (128 + signal.SIGINT, 128 + signal.SIGTERM)
     assert list(world.onevizion.statuses.values()) == ["SUCCESS"]
+    assert "ignored" not in run.console
 
 
 def test_a_Ctrl_C_while_the_packages_load_shows_no_traceback(world):

@@ -2,6 +2,8 @@
 
 import json
 import os
+import subprocess
+import sys
 
 import pytest
 
@@ -167,6 +169,27 @@ def test_no_secret_reaches_any_output_whatever_the_services_answer(world):
     attempts = " ".join(text for texts in world.onevizion.attempts.values() for text in texts)
     for secret in secrets:
         assert secret not in run.console + run.stdout + told + attempts
+
+
+@pytest.mark.parametrize("stream", ["1>&-", "2>&-", "1>&- 2>&-", ">/dev/full", "| true"])
+def test_streams_that_nobody_reads_change_nothing(world, stream):
+    world.record()
+    world.onevizion.fault(LOGS, times=None, status=403)
+    command = "set -o pipefail; '%s' module.py %s" % (sys.executable, stream)
+    process = subprocess.Popen(
+        ["bash", "-c", command], cwd=world.directory(), stderr=subprocess.PIPE, stdin=subprocess.DEVNULL
+    )
+    console = process.communicate()[1].decode()
+    assert process.returncode == 0
+    assert len(world.texts()) == 1
+    assert "Traceback" not in console
+
+
+def test_what_is_asked_for_shows_no_secret_either(world):
+    world.record(msg="the token is %s" % world.slack.token)
+    for mode in ("--dry-run", "--check"):
+        assert world.slack.token not in world.run(mode).stdout
+    assert module.redacted("xoxb-test…", [world.slack.token]) == "***…"
 
 
 def test_a_bug_behind_the_post_does_not_send_the_message_twice_and_ends_no_run(world, monkeypatch):

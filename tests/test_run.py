@@ -29,7 +29,7 @@ def test_an_empty_queue_ends_the_run_without_a_call_to_Slack(world):
     assert run.status == 0
     assert world.slack.calls == []
     assert len(world.onevizion.calls) == 3
-    assert world.log()[-1].startswith("delivered 0, failed 0, left pending 0 in ")
+    assert world.log()[-1].startswith("nothing is pending for service 7: delivered 0, failed 0, left pending 0 in ")
 
 
 @pytest.mark.parametrize("status", ["BUILDING", "SUCCESS", "FAIL", 0, 4, 5])
@@ -233,7 +233,7 @@ def test_the_attempts_are_used_up_by_FAIL(world):
     assert [status for _, status in world.onevizion.history] == ["SENDING", "FAIL_WILL_RETRY", "SENDING", "FAIL"]
     assert (
         world.onevizion.attempts[record]
-        == ["record %d: Slack answered service_unavailable for #ops: this may pass" % record] * 2
+        == ["record %d: Slack answered service_unavailable for #ops: %s" % (record, module.TRY_AGAIN)] * 2
     )
 
 
@@ -267,6 +267,19 @@ def test_records_that_keep_arriving_and_failing_do_not_keep_the_run_from_ending(
     assert len(run.waits) < 2 * 3
     # Whoever was begun has had all its attempts; the last to arrive is left to the next run.
     assert sorted(set(world.onevizion.statuses.values())) == ["FAIL", "NOT_SENT"]
+
+
+def test_a_channel_with_many_records_does_not_hold_up_what_arrives_meanwhile(world, monkeypatch):
+    monkeypatch.setattr(module, "CHANNEL_INTERVAL_SECONDS", 0.1)
+    monkeypatch.setattr(module, "LOOK_AGAIN_SECONDS", 0.2)
+    for _ in range(12):
+        world.record("ops")
+    arrive = lambda call: len(world.onevizion.records) == 12 and bool(world.record("dev", subj="late"))  # noqa: E731
+    world.slack.fault("chat.postMessage", times=0, where=arrive)
+    assert world.run().status == 0
+    names = [message.name for message in world.slack.messages]
+    assert names.count("#ops") == 12
+    assert names.index("#dev") < 11
 
 
 def test_the_summary_counts_and_names_what_was_not_delivered(world):

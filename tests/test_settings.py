@@ -147,7 +147,10 @@ def test_a_placeholder_is_named_as_such(world):
 BROKEN_FILES = {
     "missing": (None, "settings.json cannot be read (No such file or directory)"),
     "empty": (b"", "settings.json is not valid JSON: Expecting value (line 1, column 1)"),
-    "a comma missing": (b'{\n  "ovUrl": "x"\n  "serviceId": 1\n}', "Expecting ',' delimiter (line 3, column 3)"),
+    "a comma missing": (
+        b'{\n  "ovUrl": "x"\n  "serviceId": 1\n}',
+        "Expecting ',' delimiter (line 3, column 3): mend it there or just before",
+    ),
     "a list": (b"[1, 2]", "settings.json is not a JSON object"),
     "a text": (b'"text"', "settings.json is not a JSON object"),
     "not UTF-8": (b'{"ovUrl": "\xff"}', "settings.json is not UTF-8 text"),
