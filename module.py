@@ -671,7 +671,7 @@ def read_record(raw: Any) -> Optional[Record]:
     problem = "its %s cannot be read" % " and ".join(problems) if problems else ""
     return Record(
         id=record_id,
-        user_id=user_id,
+        user_id=None if "userId" in problems else user_id,
         subject=None if "subj" in problems else raw.get("subj"),
         message=None if "msg" in problems else raw.get("msg"),
         html=html if isinstance(html, str) else bool(html),
@@ -880,9 +880,8 @@ class OneVizion:
         if repeat and failure.may_pass:
             self._failed_in_a_row += 1
             if self._failed_in_a_row >= FAILED_CALLS_LIMIT:
-                raise Failure(
-                    "%s (%d calls in a row failed)" % (failure, self._failed_in_a_row), True, True
-                ) from failure
+                text = "%d calls in a row failed, the last: %s" % (self._failed_in_a_row, failure)
+                raise Failure(text, may_pass=True, ends_run=True) from failure
         raise failure
 
     def _json(self, response: requests.Response, kind: type, doing: str) -> Any:
