@@ -1058,7 +1058,8 @@ LABEL_LIMIT_CHARACTERS = 300
 COLUMN_LIMIT_CHARACTERS = 40
 # No table that a person reads has cells that span more, whatever its attributes say.
 SPAN_LIMIT_CELLS = 100
-# Each "<" without its ">" may cost the standard library's parser a walk to the end of the mail: seconds for thousands.
+# Each "<" without its ">" may cost the standard library's parser a walk to the end of the mail, and each element
+# without its end costs ours a walk through all that follow: seconds for thousands.
 UNCLOSED_TAGS_LIMIT = 1000
 
 FENCE = "```"
@@ -1297,10 +1298,14 @@ def _parse(html: str) -> BeautifulSoup:
         # Not all of <head>: where its end tag is missing, the parser puts the body into it.
         if element.name in INVISIBLE or HIDDEN_STYLE.search(_attribute(element, "style")) or _is_pixel(element):
             element.extract()
+    implied = 0
     for element in soup.find_all(list(IMPLIED_ENDS)):
         ended, searched = IMPLIED_ENDS[element.name]
         before = element.find_parent(searched)
         if before is not None and before.name in ended:
+            implied += 1
+            if implied > UNCLOSED_TAGS_LIMIT:
+                raise ValueError("too many elements without end")
             before.insert_after(element, *list(element.next_siblings))
     _label_items(soup)
     for string in soup.find_all(string=True):

@@ -305,9 +305,10 @@ def test_a_mail_reads_as_expected(name):
     [
         ("<div>" * 5000 + "deep &amp; down<br>&lt;!here&gt;" + "</div>" * 5000, "deep &amp; down\n&lt;!here&gt;"),
         ("< " * 2000 + "<b>bold</b>", "&lt; " * 2000 + "bold"),
+        ("<p>paragraph" * 3000, "\n".join(["paragraph"] * 3000)),
         ("<soup>a tag that markdownify mistakes for a method</soup>", "a tag that markdownify mistakes for a method"),
     ],
-    ids=["nested deeply", "tags without end", "a tag named like a method"],
+    ids=["nested deeply", "tags without end", "elements without end", "a tag named like a method"],
 )
 def test_html_too_broken_to_convert_shows_its_text_and_says_so_at_debug(mail, text, caplog):
     caplog.set_level("DEBUG", logger="slack-notification")

@@ -16,10 +16,15 @@ import textwrap
 import time
 from typing import Any, Dict, List, Optional, Sequence
 
-from .directory import make_directory
-from .onevizion import OneVizion
-from .scenes import Scene, seed, seed_ordinary
-from .slack import Message, SharedFile, Slack
+try:
+    from .directory import make_directory
+    from .onevizion import OneVizion
+    from .scenes import Scene, seed, seed_ordinary
+    from .slack import Message, SharedFile, Slack
+except ImportError as missing:
+    sys.exit(
+        "The package %s is missing: run the sandbox by the command of the README, in its environment." % missing.name
+    )
 
 # Two attempts show that a failure may pass; the wait between them is short enough to watch.
 SETTINGS: Dict[str, Any] = {"maxAttempts": 2, "nextAttemptDelay": 2}
@@ -130,7 +135,8 @@ def keep(directory: str, channel: str) -> None:
         say("  cd {}".format(shlex.quote(directory)))
         for arguments in ("--check", "--dry-run", "--send-test {}".format(channel), ""):
             say("  {} module.py {}".format(shlex.quote(sys.executable), arguments).rstrip())
-        say("\nBoth stand-ins run until Ctrl-C. Then this directory is removed and what became of the queue is shown.")
+        say("\nBoth stand-ins run until Ctrl-C. Then {} is removed, and what".format(directory))
+        say("became of the queue is shown.")
         while True:
             time.sleep(60)
     except KeyboardInterrupt:
