@@ -902,7 +902,7 @@ class OneVizion:
 
 def text_of(response: requests.Response) -> str:
     """Return a body as text, whatever encoding it claims to have."""
-    return response.content.decode("utf-8", "replace")
+    return str(response.content, "utf-8", "replace")
 
 
 def onevizion_refusal(status: int, doing: str, privilege: str) -> Failure:
