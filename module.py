@@ -1173,7 +1173,7 @@ def html_to_mrkdwn(html: str) -> str:
             raise ValueError("a < is neither escaped nor a link")
         return mrkdwn
     except Exception as error:
-        # The one broad except: a mail is foreign input, parser and converter are foreign code, and whatever one does to
+        # A broad except: a mail is foreign input, parser and converter are foreign code, and whatever one does to
         # the others (a RecursionError after some hundred nested tags, say), the recipient is owed the text.
         PROGRESS.debug("HTML shown as its text: %s", type(error).__name__)
         return escape(_tidy(_text_of_broken_html(html)))
