@@ -729,21 +729,18 @@ class OneVizion:
         """Save a record's status. Saving the same one twice does no harm, so a lost answer is asked for again."""
         path = "/api/internal/notif/queue/%d/update_status" % record_id
         doing = "save the status %s" % status.name
-        response = self._call("PATCH", path, doing, "ADMIN_NOTIF_QUEUE E", params={"status": status.name})
-        self._not_a_page(response, doing)
+        self._call("PATCH", path, doing, "ADMIN_NOTIF_QUEUE E", params={"status": status.name})
 
     def add_attempt(self, record_id: int, text: str) -> None:
         """Record one failed attempt. Not repeated: a second one would be counted by OneVizion."""
         path = "/api/internal/notif/queue/%d/attempts" % record_id
         params = {"error_code": clipped(text, ATTEMPT_CHARACTERS)}
-        doing = "record the attempt"
-        response = self._call("POST", path, doing, "ADMIN_NOTIF_QUEUE E", repeat=False, params=params)
-        self._not_a_page(response, doing)
+        self._call("POST", path, "record the attempt", "ADMIN_NOTIF_QUEUE E", repeat=False, params=params)
 
     def add_log_entry(self, process_id: int, entry: LogEntry) -> None:
         """Add one entry to the integration log of the run with this processId."""
         body = {"message": entry.message, "description": entry.description, "log_level_name": entry.level}
-        response = self._call(
+        self._call(
             "POST",
             "/api/v3/modules/runs/%d/logs" % process_id,
             "write the integration log",
@@ -752,7 +749,6 @@ class OneVizion:
             timeout=(LOG_TIMEOUT_SECONDS, LOG_TIMEOUT_SECONDS),
             json=body,
         )
-        self._not_a_page(response, "write the integration log")
 
     def trackors_of_users(self, user_ids: Sequence[int]) -> Dict[int, Optional[int]]:
         """Return the trackorId (or None) of each user that OneVizion knows; at most USERS_PER_CALL ids."""
@@ -843,7 +839,7 @@ class OneVizion:
         allow_redirects: bool = False,
         **options: Any,
     ) -> requests.Response:
-        """Return a response with a 2xx status or one of `accept`.
+        """Return a response with a 2xx status that is no page for people, or with one of the statuses in `accept`.
 
         :param doing: what the call is for, as "OneVizion could not ..." goes on
         :param privilege: what the account needs for it
@@ -864,11 +860,15 @@ class OneVizion:
                 )
                 failure.__cause__ = error
             else:
-                if 200 <= response.status_code < 300 or response.status_code in accept:
+                done = 200 <= response.status_code < 300
+                page = done and not options.get("stream") and is_page(response)
+                if (done and not page) or response.status_code in accept:
                     self._failed_in_a_row = 0 if repeat else self._failed_in_a_row
                     return response
                 response.close()
                 failure = onevizion_refusal(response.status_code, doing, privilege)
+                if page:
+                    failure = Failure(PAGE_INSTEAD % doing, may_pass=True)
                 wanted = retry_after_seconds(response.headers.get("Retry-After"))
                 passing = response.status_code in RETRIED_STATUSES
             # A read is not worth the time of a run that shall end; a status is.
@@ -893,11 +893,11 @@ class OneVizion:
             raise Failure(PAGE_INSTEAD % doing, may_pass=True)
         return value
 
-    def _not_a_page(self, response: requests.Response, doing: str) -> None:
-        """What a saved status answers is not documented; that a login or maintenance page saved nothing is sure."""
-        kind = response.headers.get("Content-Type", "")
-        if kind.startswith("text/html") or response.content[:100].lstrip().startswith(b"<"):
-            raise Failure(PAGE_INSTEAD % doing, may_pass=True)
+
+def is_page(response: requests.Response) -> bool:
+    """Tell whether a body is a page for people. A login or maintenance page comes with status 200, and did nothing."""
+    kind = str(response.headers.get("Content-Type", ""))
+    return kind.startswith("text/html") or response.content[:100].lstrip().startswith(b"<")
 
 
 def text_of(response: requests.Response) -> str:

@@ -405,9 +405,10 @@ def test_a_404_that_names_the_field_and_the_trackor_is_about_the_field(world):
     assert world.onevizion.status(record) == "NOT_SENT"
 
 
-def test_a_OneVizion_that_stops_answering_before_the_first_post_leaves_the_queue_as_it_was(world):
+@pytest.mark.parametrize("fault", [{"cut": "before"}, {"status": 500}, LOGIN_PAGE])
+def test_a_OneVizion_that_stops_answering_before_the_first_post_leaves_the_queue_as_it_was(world, fault):
     records = [world.record() for _ in range(40)]
-    world.onevizion.fault("/trackors", times=None, cut="before")
+    world.onevizion.fault("/trackors", times=None, **fault)
     assert world.run().status == 2
     assert {world.onevizion.status(record) for record in records} == {"NOT_SENT"}
     assert "calls in a row failed" in " ".join(world.log("Error"))
