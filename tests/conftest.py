@@ -5,7 +5,7 @@ from typing import Any, Iterator
 
 import pytest
 
-import module
+from slack_notification import delivery
 from tests.world import World
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
@@ -29,7 +29,7 @@ def nothing_beyond_this_machine(monkeypatch: Any) -> None:
 @pytest.fixture
 def world(tmp_path: Any, monkeypatch: Any) -> Iterator[World]:
     """Both services, and a program that keeps no pause between the messages of a channel."""
-    monkeypatch.setattr(module, "CHANNEL_INTERVAL_SECONDS", 0.0)
+    monkeypatch.setattr(delivery, "CHANNEL_INTERVAL_SECONDS", 0.0)
     with World(tmp_path / "module") as everything:
         yield everything
     assert not everything.onevizion.unknown, "the program asked OneVizion for something that it does not have"

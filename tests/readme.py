@@ -5,6 +5,7 @@ of failures, with the program.
 """
 
 import ast
+import glob
 import os
 import re
 import subprocess
@@ -12,7 +13,7 @@ import sys
 import tempfile
 from typing import Callable, Dict, Iterator, List, Optional, Tuple
 
-import module
+from slack_notification import slack_api
 from tests.sandbox.directory import ROOT
 from tests.sandbox.onevizion import OneVizion
 from tests.sandbox.scenes import seed
@@ -86,10 +87,19 @@ def split_at_output(readme: str, command: str) -> Tuple[str, str, str]:
 # The table of failures
 
 
+def program_source() -> str:
+    """Return the text of module.py and of all its parts."""
+    parts = sorted(glob.glob(os.path.join(ROOT, "slack_notification", "*.py")))
+    texts = []
+    for path in [os.path.join(ROOT, "module.py")] + parts:
+        with open(path, encoding="utf-8") as file:
+            texts.append(file.read())
+    return "\n".join(texts)
+
+
 def failure_texts() -> List[str]:
     """Return every text by which module.py tells of a failure, with … for what differs from case to case."""
-    with open(os.path.join(ROOT, "module.py"), encoding="utf-8") as file:
-        tree = ast.parse(file.read())
+    tree = ast.parse(program_source())
     constants = {
         node.targets[0].id: node.value
         for node in ast.walk(tree)
@@ -145,7 +155,7 @@ def main() -> None:
     with open(README, "w", encoding="utf-8") as file:
         file.write(readme)
     print("\n".join(failure_texts()))
-    print(sorted(set(module.ERRORS_THAT_END_THE_RUN.values()) | set(module.PERMANENT_ERRORS.values())))
+    print(sorted(set(slack_api.ERRORS_THAT_END_THE_RUN.values()) | set(slack_api.PERMANENT_ERRORS.values())))
 
 
 if __name__ == "__main__":

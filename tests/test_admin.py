@@ -8,6 +8,7 @@ import venv
 import pytest
 
 import module
+from slack_notification import admin
 from tests.sandbox.onevizion import ABSENT
 from tests.world import finish
 
@@ -143,7 +144,7 @@ def test_dry_run_prints_each_message_and_what_could_not_be_sent_and_changes_noth
         "    Line 2",
         "    <%s|127.0.0.1>" % world.onevizion.url,
         "record 4712 cannot be sent: user 102 has no channel: type one into SLACK_CHANNEL of trackor 1002",
-        module.DRY_RUN_END % (1, 2, 7),
+        admin.DRY_RUN_END % (1, 2, 7),
     ]
     assert nothing_changed(world)
     assert world.slack.calls == []

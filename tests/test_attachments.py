@@ -2,7 +2,7 @@
 
 import pytest
 
-import module
+from slack_notification import delivery, onevizion_api
 
 POST = "chat.postMessage"
 
@@ -152,7 +152,7 @@ def test_a_missing_files_write_is_no_matter_where_there_are_no_files(world):
 
 
 def test_a_file_that_never_ends_holds_up_the_end_of_the_run_for_a_limited_time(world, monkeypatch):
-    monkeypatch.setattr(module, "FILES_WAIT_SECONDS", 0.5)
+    monkeypatch.setattr(delivery, "FILES_WAIT_SECONDS", 0.5)
     record = world.record(blob_ids=[world.onevizion.add_file("a.txt", b"a")])
     world.onevizion.storage.fault("GET", delay=20)
     run = world.run()
@@ -178,7 +178,7 @@ def test_an_empty_file_stays_a_link(world):
 
 
 def test_a_file_over_the_limit_stays_a_link(world, monkeypatch):
-    monkeypatch.setattr(module, "FILE_LIMIT_BYTES", 1000000)
+    monkeypatch.setattr(onevizion_api, "FILE_LIMIT_BYTES", 1000000)
     world.record(
         blob_ids=[
             world.onevizion.add_file("big.bin", b"x" * 1000001),
@@ -209,4 +209,4 @@ def test_a_file_over_the_limit_stays_a_link(world, monkeypatch):
     ],
 )
 def test_the_name_of_a_file_is_its_own(header, name):
-    assert module.attachment_name(header) == name
+    assert onevizion_api.attachment_name(header) == name

@@ -7,7 +7,7 @@ from collections import Counter
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-import module
+from slack_notification import delivery
 from tests.world import World
 
 CASES = int(os.environ.get("BOOKS_CASES", "200"))
@@ -130,10 +130,10 @@ class quick_waits:
     QUICK = {"CHANNEL_INTERVAL_SECONDS": 0.0, "WAIT_WITHOUT_HEADER_SECONDS": 0.01, "WAIT_LIMIT_SECONDS": 0.3}
 
     def __enter__(self):
-        self.usual = {name: getattr(module, name) for name in self.QUICK}
+        self.usual = {name: getattr(delivery, name) for name in self.QUICK}
         for name, value in self.QUICK.items():
-            setattr(module, name, value)
+            setattr(delivery, name, value)
 
     def __exit__(self, *exception):
         for name, value in self.usual.items():
-            setattr(module, name, value)
+            setattr(delivery, name, value)

@@ -2,9 +2,10 @@
 
 import os
 
+import filelock
 import pytest
 
-import module
+from slack_notification import delivery, onevizion_api, slack_api
 from tests.sandbox.onevizion import ABSENT
 
 POST = "chat.postMessage"
@@ -20,18 +21,18 @@ def saved(world, record):
 # What an error means is decided in one place.
 
 
-@pytest.mark.parametrize("code", sorted(module.ERRORS_THAT_END_THE_RUN))
+@pytest.mark.parametrize("code", sorted(slack_api.ERRORS_THAT_END_THE_RUN))
 def test_an_error_that_every_record_would_meet_ends_the_run(code):
-    failure = module.slack_failure(code, "")
+    failure = slack_api.slack_failure(code, "")
     assert (failure.ends_run, failure.may_pass) == (True, False)
-    assert str(failure) == "Slack answered %s: %s" % (code, module.ERRORS_THAT_END_THE_RUN[code])
+    assert str(failure) == "Slack answered %s: %s" % (code, slack_api.ERRORS_THAT_END_THE_RUN[code])
 
 
 @pytest.mark.parametrize(
-    "code", sorted(module.PERMANENT_ERRORS) + ["restricted_action_read_only_channel", "invalid_blocks_format"]
+    "code", sorted(slack_api.PERMANENT_ERRORS) + ["restricted_action_read_only_channel", "invalid_blocks_format"]
 )
 def test_an_error_of_the_channel_or_the_message_is_permanent(code):
-    failure = module.slack_failure(code, "")
+    failure = slack_api.slack_failure(code, "")
     assert (failure.ends_run, failure.may_pass) == (False, False)
 
 
@@ -39,19 +40,19 @@ def test_an_error_of_the_channel_or_the_message_is_permanent(code):
     "code", ["internal_error", "fatal_error", "service_unavailable", "request_timeout", "brand_new_error"]
 )
 def test_an_error_that_is_not_listed_may_pass(code):
-    failure = module.slack_failure(code, "")
+    failure = slack_api.slack_failure(code, "")
     assert (failure.ends_run, failure.may_pass) == (False, True)
 
 
 def test_the_lists_do_not_contradict_each_other():
-    lists = [set(module.ERRORS_THAT_END_THE_RUN), set(module.PERMANENT_ERRORS), set(module.NOT_POSTED_ERRORS)]
+    lists = [set(slack_api.ERRORS_THAT_END_THE_RUN), set(slack_api.PERMANENT_ERRORS), set(slack_api.NOT_POSTED_ERRORS)]
     assert sum(map(len, lists)) == len(set.union(*lists))
 
 
 def test_texts_say_what_to_do():
-    not_found = str(module.slack_failure("channel_not_found", " for #ops"))
+    not_found = str(slack_api.slack_failure("channel_not_found", " for #ops"))
     assert "no such channel, or a private one that the app was not invited to" in not_found
-    assert "(chat:write)" in str(module.slack_failure("missing_scope", "", "chat:write"))
+    assert "(chat:write)" in str(slack_api.slack_failure("missing_scope", "", "chat:write"))
 
 
 def test_not_in_channel_reads_as_the_house_style_wants_it(world):
@@ -203,7 +204,7 @@ def test_a_lost_answer_is_the_one_case_in_which_a_message_can_arrive_twice_and_t
 
 
 def test_a_read_timeout_may_pass(world, monkeypatch):
-    monkeypatch.setattr(module, "SLACK_TIMEOUT_SECONDS", 0.2)
+    monkeypatch.setattr(slack_api, "SLACK_TIMEOUT_SECONDS", 0.2)
     world.settings = {"maxAttempts": 2, "nextAttemptDelay": 0}
     record = world.record()
     world.slack.fault(POST, delay=1.0)
@@ -244,7 +245,7 @@ def test_a_dead_token_leaves_the_queue_exactly_as_it_was(world, code):
     assert world.onevizion.history == []
     assert not world.onevizion.attempts
     assert world.slack.calls_to(POST) == []
-    assert world.log("Error") == ["Slack answered %s: %s" % (code, module.ERRORS_THAT_END_THE_RUN[code])]
+    assert world.log("Error") == ["Slack answered %s: %s" % (code, slack_api.ERRORS_THAT_END_THE_RUN[code])]
 
 
 def test_a_missing_chat_write_is_found_before_the_first_record(world):
@@ -297,7 +298,7 @@ def test_a_Slack_that_answers_the_second_time_is_enough(world, fault):
     world.slack.fault("auth.test", **fault)
     run = world.run()
     assert run.status == 0
-    assert run.waits == [7.0 if "headers" in fault else module.SLACK_PAUSES_SECONDS[0]]
+    assert run.waits == [7.0 if "headers" in fault else slack_api.SLACK_PAUSES_SECONDS[0]]
 
 
 @pytest.mark.parametrize(
@@ -442,7 +443,7 @@ def test_a_429_is_no_failed_attempt_and_the_channel_waits_as_long_as_Slack_says(
 
 @pytest.mark.parametrize("header", [None, "", "soon", "-1", "nan", "inf", "Wed, 21 Oct 2026 07:28:00 GMT"])
 def test_without_a_readable_Retry_After_the_wait_grows(world, header, monkeypatch):
-    monkeypatch.setattr(module, "WAIT_WITHOUT_HEADER_SECONDS", 0.05)
+    monkeypatch.setattr(delivery, "WAIT_WITHOUT_HEADER_SECONDS", 0.05)
     world.record()
     world.slack.fault(POST, times=3, status=429, headers={} if header is None else {"Retry-After": header})
     run = world.run()
@@ -454,7 +455,7 @@ def test_without_a_readable_Retry_After_the_wait_grows(world, header, monkeypatc
 
 
 def test_waiting_has_a_limit_beyond_which_it_counts_as_a_failure_that_may_pass(world, monkeypatch):
-    monkeypatch.setattr(module, "WAIT_LIMIT_SECONDS", 0.5)
+    monkeypatch.setattr(delivery, "WAIT_LIMIT_SECONDS", 0.5)
     record = world.record()
     world.slack.fault(POST, times=None, status=429, headers={"Retry-After": "0.2"})
     run = world.run()
@@ -497,7 +498,7 @@ def test_reads_and_status_updates_are_tried_again_with_growing_pauses(world, cal
     run = world.run()
     assert order.applied == 3
     assert run.status == 0
-    assert run.waits == list(module.RETRY_PAUSES_SECONDS)
+    assert run.waits == list(onevizion_api.RETRY_PAUSES_SECONDS)
     assert sorted(run.waits) == run.waits
     assert len(world.texts()) == 1
 
@@ -508,7 +509,7 @@ def test_a_time_that_OneVizion_names_is_kept_up_to_a_limit(world):
     world.onevizion.fault(STATUS, status=503, headers={"Retry-After": "4000"})
     run = world.run()
     assert run.status == 0
-    assert run.waits == [4.0, module.RETRY_AFTER_LIMIT_SECONDS]
+    assert run.waits == [4.0, onevizion_api.RETRY_AFTER_LIMIT_SECONDS]
 
 
 @pytest.mark.parametrize("fault", [{"status": 500}, {"status": 404}, {"cut": "before"}, {"cut": "after"}, LOGIN_PAGE])
@@ -590,7 +591,7 @@ def test_the_text_of_an_attempt_is_encoded_and_short(world):
     world.run()
     (text,) = world.onevizion.attempts[record]
     assert "'a&b#c=d %41 " in text
-    assert len(text) <= module.ATTEMPT_CHARACTERS
+    assert len(text) <= onevizion_api.ATTEMPT_CHARACTERS
 
 
 def test_a_OneVizion_that_goes_away_in_the_middle_ends_the_run_instead_of_asking_for_every_record(world):
@@ -626,7 +627,7 @@ def test_the_token_does_not_follow_a_redirect_of_Slack(world, status):
 def test_a_second_run_in_the_same_directory_leaves_the_queue_alone(world):
     world.record()
     directory = world.directory()
-    lock = module.filelock.FileLock(os.path.join(directory, module.LOCK_FILE))
+    lock = filelock.FileLock(os.path.join(directory, delivery.LOCK_FILE))
     with lock:
         process = world.start(cwd=directory)
         stdout, console = process.communicate()
@@ -639,14 +640,14 @@ def test_a_second_run_in_the_same_directory_leaves_the_queue_alone(world):
 def test_a_lock_file_that_a_dead_run_left_stops_nobody(world):
     world.record()
     directory = world.directory()
-    open(os.path.join(directory, module.LOCK_FILE), "w").close()
+    open(os.path.join(directory, delivery.LOCK_FILE), "w").close()
     assert world.run().status == 0
     assert len(world.texts()) == 1
 
 
 def test_where_the_lock_cannot_be_made_the_run_goes_on_and_says_so(world):
     world.record()
-    os.makedirs(os.path.join(world.directory(), module.LOCK_FILE))
+    os.makedirs(os.path.join(world.directory(), delivery.LOCK_FILE))
     run = world.run()
     assert run.status == 0
     assert len(world.texts()) == 1

@@ -7,7 +7,7 @@ from collections import Counter
 
 import pytest
 
-import module
+from slack_notification import onevizion_api
 from tests.world import PROCESS_TIMEOUT_SECONDS, finish
 
 KILLS = int(os.environ.get("KILLS", "30"))
@@ -70,5 +70,5 @@ def run_and_kill(world, chance):
     killer.join()
     assert run.status in (0, -9), run.console
     in_flight = sum(1 for status in world.onevizion.statuses.values() if status == "SENDING") if killed else 0
-    assert in_flight <= module.WORKERS
+    assert in_flight <= onevizion_api.WORKERS
     return killed, in_flight

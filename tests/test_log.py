@@ -1,6 +1,7 @@
 """The integration log, the console and stdout: who is told what."""
 
 import json
+import logging
 import os
 import subprocess
 import sys
@@ -8,6 +9,7 @@ import sys
 import pytest
 
 import module
+from slack_notification import delivery, integration_log, onevizion_api
 
 LOGS = "POST /api/v3/modules/runs/"
 
@@ -55,7 +57,7 @@ def test_a_failure_that_another_attempt_mends_does_not_stand_in_the_integration_
 
 
 def test_a_flood_of_failures_is_told_up_to_a_limit_and_the_summary_names_all(world, monkeypatch):
-    monkeypatch.setattr(module, "FAILURE_ENTRIES", 3)
+    monkeypatch.setattr(delivery, "FAILURE_ENTRIES", 3)
     records = [world.onevizion.add_record(None) for _ in range(8)]
     run = world.run()
     assert len(world.log("Error")) == 3
@@ -85,8 +87,8 @@ def test_message_bodies_are_told_at_Debug_only(world):
 
 
 def test_a_long_text_is_cut_into_message_and_description():
-    handler = module.IntegrationLog(module.LogLevel.INFO)
-    handler.emit(module.logging.LogRecord("x", module.logging.ERROR, "", 0, "a" * 300 + "\n" + "b" * 5000, (), None))
+    handler = integration_log.IntegrationLog(integration_log.LogLevel.INFO)
+    handler.emit(logging.LogRecord("x", logging.ERROR, "", 0, "a" * 300 + "\n" + "b" * 5000, (), None))
     entry = handler._entries.get_nowait()
     assert (entry.level, len(entry.message), len(entry.description)) == ("Error", 200, 4000)
     assert entry.description.startswith("a" * 300 + "\nb")
@@ -189,18 +191,18 @@ def test_what_is_asked_for_shows_no_secret_either(world):
     world.record(msg="the token is %s" % world.slack.token)
     for mode in ("--dry-run", "--check"):
         assert world.slack.token not in world.run(mode).stdout
-    assert module.redacted("xoxb-test…", [world.slack.token]) == "***…"
+    assert integration_log.redacted("xoxb-test…", [world.slack.token]) == "***…"
 
 
 def test_a_bug_behind_the_post_does_not_send_the_message_twice_and_ends_no_run(world, monkeypatch):
-    save_status = module.OneVizion.save_status
+    save_status = onevizion_api.OneVizion.save_status
 
     def broken(self, record_id, status):
         if status.name != "SENDING":
             raise KeyError("broken")
         save_status(self, record_id, status)
 
-    monkeypatch.setattr(module.OneVizion, "save_status", broken)
+    monkeypatch.setattr(onevizion_api.OneVizion, "save_status", broken)
     world.settings = {"maxAttempts": 3, "nextAttemptDelay": 0}
     world.record("ops")
     world.record("ops")
@@ -211,14 +213,14 @@ def test_a_bug_behind_the_post_does_not_send_the_message_twice_and_ends_no_run(w
 
 
 def test_a_bug_costs_its_record_keeps_its_traceback_in_the_log_without_secrets_and_the_others_go_on(world, monkeypatch):
-    compose = module.compose
+    compose = delivery.compose
 
     def broken(record, ov_url):
         if record.subject == "bad":
             raise KeyError("the token is xoxb-test-token")
         return compose(record, ov_url)
 
-    monkeypatch.setattr(module, "compose", broken)
+    monkeypatch.setattr(delivery, "compose", broken)
     bad, good = world.record(subj="bad"), world.record(subj="good")
     run = world.run()
     assert run.status == 1

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import module
+from slack_notification import message
 
 MAILS = os.path.join(os.path.dirname(__file__), "mails")
 OV_URL = "https://acme.onevizion.com"
@@ -45,7 +45,7 @@ def assert_nothing_live_but_links(mrkdwn):
     ],
 )
 def test_text_is_cleaned_of_what_slack_cannot_show(text, cleaned):
-    assert module.clean(text) == cleaned
+    assert message.clean(text) == cleaned
 
 
 @pytest.mark.parametrize(
@@ -60,7 +60,7 @@ def test_text_is_cleaned_of_what_slack_cannot_show(text, cleaned):
     ],
 )
 def test_exactly_three_characters_are_escaped(text, escaped):
-    assert module.escape(text) == escaped
+    assert message.escape(text) == escaped
 
 
 @pytest.mark.parametrize(
@@ -93,12 +93,12 @@ def test_exactly_three_characters_are_escaped(text, escaped):
     ],
 )
 def test_a_link_is_safe_in_both_parts_or_no_link(url, label, mrkdwn):
-    assert module.link(url, label) == mrkdwn
+    assert message.link(url, label) == mrkdwn
 
 
 def test_an_attachment_is_a_link_that_a_logged_in_person_can_open():
     mrkdwn = "<https://acme.onevizion.com/efiles/EFileGetBlobFromDb.do?id=4711|attachment 4711>"
-    assert module.attachment_link(OV_URL, 4711) == mrkdwn
+    assert message.attachment_link(OV_URL, 4711) == mrkdwn
 
 
 @pytest.mark.parametrize(
@@ -118,7 +118,7 @@ def test_an_attachment_is_a_link_that_a_logged_in_person_can_open():
     ],
 )
 def test_only_what_the_record_calls_html_is_html(msg, is_html, mrkdwn):
-    assert module.body_mrkdwn(msg, is_html).replace("\ufffd", "") == mrkdwn
+    assert message.body_mrkdwn(msg, is_html).replace("\ufffd", "") == mrkdwn
 
 
 # HTML
@@ -288,14 +288,14 @@ ESCAPES = [
     TEXT_STYLES + CODE + BLOCKS + LISTS + LINKS_AND_IMAGES + TABLES + LAYOUTS + INVISIBLE + ESCAPES,
 )
 def test_html_becomes_mrkdwn(mail, mrkdwn):
-    assert module.html_to_mrkdwn(mail) == mrkdwn
+    assert message.html_to_mrkdwn(mail) == mrkdwn
     assert_nothing_live_but_links(mrkdwn)
 
 
 @pytest.mark.parametrize("name", sorted(name[:-5] for name in os.listdir(MAILS) if name.endswith(".html")))
 def test_a_mail_reads_as_expected(name):
     with open(os.path.join(MAILS, name + ".html"), encoding="utf-8") as mail:
-        converted = module.body_mrkdwn(None, mail.read())
+        converted = message.body_mrkdwn(None, mail.read())
     with open(os.path.join(MAILS, name + ".mrkdwn"), encoding="utf-8") as expected:
         assert converted + "\n" == expected.read()
 
@@ -312,27 +312,27 @@ def test_a_mail_reads_as_expected(name):
 )
 def test_html_too_broken_to_convert_shows_its_text_and_says_so_at_debug(mail, text, caplog):
     caplog.set_level("DEBUG", logger="slack-notification")
-    assert module.html_to_mrkdwn(mail) == text
+    assert message.html_to_mrkdwn(mail) == text
     assert re.match("HTML shown as its text: [A-Za-z]*Error$", caplog.messages[0])
 
 
 def test_a_method_that_shows_an_attribute_as_it_is_mentions_nobody(monkeypatch):
-    monkeypatch.setattr(module.MrkdwnConverter, "convert_audio", lambda self, el, text, **_: el["src"], raising=False)
-    assert module.html_to_mrkdwn("<audio src='&lt;!channel&gt;'>a <b>song</b></audio>") == "a song"
+    monkeypatch.setattr(message.MrkdwnConverter, "convert_audio", lambda self, el, text, **_: el["src"], raising=False)
+    assert message.html_to_mrkdwn("<audio src='&lt;!channel&gt;'>a <b>song</b></audio>") == "a song"
 
 
 def test_a_number_of_thousands_of_digits_is_no_character():
     # Whether the parser copes is a matter of Python's version: the one way b is bold, the other way it is not.
     mail = "<style>x</style>a &#" + "9" * 5000 + "; <b>b</b>"
-    assert module.html_to_mrkdwn(mail).replace("*", "") == "a \ufffd b"
+    assert message.html_to_mrkdwn(mail).replace("*", "") == "a \ufffd b"
 
 
 # The parts of a message
 
 
 def test_a_message_is_subject_body_attachments_and_the_address_of_onevizion():
-    links = [module.attachment_link(OV_URL, 1), module.attachment_link(OV_URL, 2)]
-    assert module.message_parts("Task <7>\n is  due", "\n \n  do it\nnow\n\n", links, OV_URL) == [
+    links = [message.attachment_link(OV_URL, 1), message.attachment_link(OV_URL, 2)]
+    assert message.message_parts("Task <7>\n is  due", "\n \n  do it\nnow\n\n", links, OV_URL) == [
         "*Task &lt;7&gt; is due*\n"
         "  do it\n"
         "now\n"
@@ -353,12 +353,12 @@ def test_a_message_is_subject_body_attachments_and_the_address_of_onevizion():
     ],
 )
 def test_empty_parts_leave_no_empty_lines(subject, body, part):
-    assert module.message_parts(subject, body, [], OV_URL) == [part]
+    assert message.message_parts(subject, body, [], OV_URL) == [part]
 
 
 def test_a_code_block_that_a_cut_falls_in_is_closed_and_opened_again():
     body = "see\n```\n" + "0123456789\n" * 5 + "```\nend"
-    assert module.message_parts(None, body, [], OV_URL, limit=60) == [
+    assert message.message_parts(None, body, [], OV_URL, limit=60) == [
         "see\n```\n0123456789\n0123456789\n0123456789\n0123456789\n```",
         "```\n0123456789\n```\nend\n",
         OV_LINK,
@@ -366,7 +366,7 @@ def test_a_code_block_that_a_cut_falls_in_is_closed_and_opened_again():
 
 
 def test_a_line_of_code_without_line_end_gets_one_before_the_fence():
-    assert module.message_parts(None, "```" + "0123456789 " * 6 + "```", [], OV_URL, limit=61) == [
+    assert message.message_parts(None, "```" + "0123456789 " * 6 + "```", [], OV_URL, limit=61) == [
         "```0123456789 0123456789 0123456789 0123456789 \n```",
         "```\n0123456789 0123456789 ```\n",
         OV_LINK,
@@ -377,12 +377,12 @@ def test_no_cut_makes_an_empty_code_block():
     line = "0123456789" * 4 + "\n"
     for before in range(60):
         body = "a" * before + "\n```\n" + line + line + "```\nend"
-        for part in module.message_parts(None, body, [], OV_URL, limit=100):
+        for part in message.message_parts(None, body, [], OV_URL, limit=100):
             assert not re.search("```\n+```", part)
 
 
 def test_a_part_that_would_show_nothing_is_left_out():
-    parts = module.message_parts("subject", "one" + "\n" * 500 + "two", [], OV_URL, limit=100)
+    parts = message.message_parts("subject", "one" + "\n" * 500 + "two", [], OV_URL, limit=100)
     assert [part.strip() for part in parts] == ["*subject*\none", "two", OV_LINK]
 
 
@@ -404,20 +404,20 @@ def test_a_part_that_would_show_nothing_is_left_out():
     ],
 )
 def test_a_text_is_cut_at_a_line_end_else_at_a_blank_else_anywhere(text, chunks):
-    assert module.cut(text, limit=20) == chunks
+    assert message.cut(text, limit=20) == chunks
 
 
 def test_a_limit_without_room_is_a_mistake_of_the_caller():
     with pytest.raises(ValueError, match="12 characters"):
-        module.cut("text", limit=12)
+        message.cut("text", limit=12)
 
 
 def test_a_text_of_a_million_characters_is_cut_in_seconds():
     for text in ("a" * 1000000, "word &amp; <https://a.example|x y> ``` \n" * 25000, "<" * 1000000):
         begin = time.process_time()
-        parts = module.message_parts(None, text, [], OV_URL)
+        parts = message.message_parts(None, text, [], OV_URL)
         assert time.process_time() - begin < 20
-        assert max(map(len, parts)) <= module.MESSAGE_LIMIT_CHARACTERS
+        assert max(map(len, parts)) <= message.MESSAGE_LIMIT_CHARACTERS
 
 
 # For any text
@@ -429,7 +429,7 @@ PIECES = st.one_of(
     st.integers(1, 150).map("x".__mul__),
 )
 # As the program makes them: escaped text and links.
-MRKDWN = st.lists(PIECES.map(lambda piece: piece if piece.startswith("<h") else module.escape(piece))).map("".join)
+MRKDWN = st.lists(PIECES.map(lambda piece: piece if piece.startswith("<h") else message.escape(piece))).map("".join)
 LIMITS = st.integers(60, 300)
 TAGS = st.sampled_from(
     ["p", "div", "b", "i", "s", "code", "pre", "table", "tr", "td", "th", "ul", "ol", "li", "blockquote", "h2", "span"]
@@ -454,37 +454,37 @@ def trees(children):
 
 @given(st.text())
 def test_escaping_undone_gives_the_text_back(text):
-    escaped = module.escape(text)
+    escaped = message.escape(text)
     assert unescape(escaped) == text
     assert not re.search("[<>]", escaped)
 
 
 @given(st.text(alphabet=st.characters()) | st.text(alphabet="\ud83d\ude00\r\n\x00a"))
 def test_clean_text_can_be_sent_and_stays_as_it_is(text):
-    cleaned = module.clean(text)
+    cleaned = message.clean(text)
     cleaned.encode("utf-8")
-    assert module.clean(cleaned) == cleaned
+    assert message.clean(cleaned) == cleaned
 
 
 @given(
     st.sampled_from(["https://a.example/", "mailto:", "http:", " HTTP://x", "javascript:", ""]), st.text(), st.text()
 )
 def test_a_link_holds_together_whatever_is_in_it(scheme, rest, label):
-    mrkdwn = module.link(scheme + rest, label)
+    mrkdwn = message.link(scheme + rest, label)
     assert "\n" not in mrkdwn
     assert_nothing_live_but_links(mrkdwn)
 
 
 @given(MRKDWN, LIMITS)
 def test_the_chunks_joined_give_the_text_back_and_none_is_too_long(text, limit):
-    chunks = module.cut(text, limit)
+    chunks = message.cut(text, limit)
     assert "".join(chunks) == text
     assert all(len(chunk) <= limit - len("```\n" + "\n```") for chunk in chunks)
 
 
 @given(MRKDWN, LIMITS)
 def test_no_chunk_splits_an_entity_a_link_or_a_fence(text, limit):
-    chunks = module.cut(text, limit)
+    chunks = message.cut(text, limit)
     for chunk in chunks:
         assert not re.search("[<>]", re.sub(r"<[^<>\n]*>", "", chunk))
         assert not re.search("&(?!amp;|lt;|gt;)", chunk)
@@ -495,8 +495,8 @@ def test_no_chunk_splits_an_entity_a_link_or_a_fence(text, limit):
 @given(MRKDWN, LIMITS)
 def test_the_parts_are_the_chunks_with_balanced_fences(body, limit):
     text = "\n".join(filter(None, [re.sub(r"\A\s*\n", "", body.rstrip()), OV_LINK]))
-    visible = [chunk for chunk in module.cut(text, limit) if chunk.replace("```", "").strip()]
-    parts = module.message_parts(None, body, [], OV_URL, limit)
+    visible = [chunk for chunk in message.cut(text, limit) if chunk.replace("```", "").strip()]
+    parts = message.message_parts(None, body, [], OV_URL, limit)
     assert len(parts) == len(visible)
     for part, chunk in zip(parts, visible):
         assert part in [a + chunk + z for a in ("", "```\n") for z in ("", "\n```", "```")]
@@ -508,24 +508,24 @@ def test_the_parts_are_the_chunks_with_balanced_fences(body, limit):
 
 @given(st.text(), MRKDWN, LIMITS)
 def test_no_part_of_a_message_mentions_anybody(subject, body, limit):
-    for part in module.message_parts(subject, body, [], OV_URL, limit):
+    for part in message.message_parts(subject, body, [], OV_URL, limit):
         assert_nothing_live_but_links(part)
         assert part.strip()
 
 
 @given(st.text())
 def test_text_that_html_holds_comes_back_escaped(text):
-    expected = " ".join(module.escape(module.clean(text)).split())
-    assert " ".join(module.html_to_mrkdwn("<p>" + html.escape(text) + "</p>").split()) == expected
+    expected = " ".join(message.escape(message.clean(text)).split())
+    assert " ".join(message.html_to_mrkdwn("<p>" + html.escape(text) + "</p>").split()) == expected
 
 
 @settings(max_examples=500, deadline=None)
 @given(st.lists(FRAGMENTS).map("".join))
 def test_no_garbage_raises_or_becomes_a_mention(garbage):
-    mrkdwn = module.html_to_mrkdwn(garbage)
+    mrkdwn = message.html_to_mrkdwn(garbage)
     assert not re.search("<[!@#]", mrkdwn)
     assert_nothing_live_but_links(mrkdwn)
-    assert module.clean(mrkdwn) == mrkdwn
+    assert message.clean(mrkdwn) == mrkdwn
 
 
 @settings(max_examples=300, deadline=None)
@@ -533,5 +533,5 @@ def test_no_garbage_raises_or_becomes_a_mention(garbage):
 def test_no_word_of_a_mail_gets_lost(mail):
     numbers = iter(range(1000))
     numbered = re.sub("word", lambda _: "word{}end".format(next(numbers)), mail)
-    converted = set(re.findall(r"word\d+end", module.html_to_mrkdwn(numbered)))
+    converted = set(re.findall(r"word\d+end", message.html_to_mrkdwn(numbered)))
     assert converted == set(re.findall(r"word\d+end", numbered))

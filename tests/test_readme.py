@@ -7,6 +7,7 @@ import re
 import pytest
 
 import module
+from slack_notification import errors, slack_api
 from tests import readme
 from tests.sandbox.directory import ROOT
 
@@ -32,21 +33,20 @@ def test_every_failure_text_of_the_program_is_explained(text):
 
 
 def test_no_failure_text_is_explained_that_the_program_does_not_have():
-    with open(os.path.join(ROOT, "module.py"), encoding="utf-8") as file:
-        program = re.sub(r'"\s*\n\s*"', "", file.read())
+    program = re.sub(r'"\s*\n\s*"', "", readme.program_source())
     section = TEXT[TEXT.index("## What you see") : TEXT.index("## What is promised")]
     for span in re.findall(r"`([^`\n]*[a-z]{3} [^`\n]*)`", section):
         for piece in re.split("…", span):
             assert piece.strip(" :;()?") in program or "CODE" in piece, span
 
 
-@pytest.mark.parametrize("codes", [module.ERRORS_THAT_END_THE_RUN, module.PERMANENT_ERRORS])
+@pytest.mark.parametrize("codes", [slack_api.ERRORS_THAT_END_THE_RUN, slack_api.PERMANENT_ERRORS])
 def test_every_error_code_of_Slack_stands_in_the_table_with_its_advice(codes):
     for code, advice in codes.items():
         rows = [line for line in TEXT.splitlines() if line.startswith("|") and "`%s`" % code in line]
         assert len(rows) == 1, code
         assert rows[0].endswith("| %s |" % advice)
-        assert ("it ends" in rows[0]) is (codes is module.ERRORS_THAT_END_THE_RUN)
+        assert ("it ends" in rows[0]) is (codes is slack_api.ERRORS_THAT_END_THE_RUN)
 
 
 def test_the_settings_table_has_every_setting_with_its_default():
@@ -64,7 +64,7 @@ def test_the_example_is_the_shipped_settings_file():
 
 
 def test_the_exit_statuses_are_those_of_the_program():
-    statuses = (module.EXIT_DELIVERED, module.EXIT_NOT_ALL_DELIVERED, module.EXIT_CANNOT_WORK)
+    statuses = (errors.EXIT_DELIVERED, errors.EXIT_NOT_ALL_DELIVERED, errors.EXIT_CANNOT_WORK)
     assert all("\n| %d | " % status in TEXT for status in statuses)
 
 

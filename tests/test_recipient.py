@@ -2,7 +2,7 @@
 
 import pytest
 
-import module
+from slack_notification import delivery, message
 
 POST = "chat.postMessage"
 LINES = "\n".join("line %04d of a long report" % number for number in range(600))
@@ -49,7 +49,7 @@ def test_a_part_that_never_arrives_is_FAIL_and_the_parts_before_it_stay(world):
 
 
 def test_a_long_message_holds_up_no_other_channel(world, monkeypatch):
-    monkeypatch.setattr(module, "CHANNEL_INTERVAL_SECONDS", 0.3)
+    monkeypatch.setattr(delivery, "CHANNEL_INTERVAL_SECONDS", 0.3)
     world.record("ops", msg=LINES)
     world.record("dev")
     assert world.run().status == 0
@@ -82,12 +82,12 @@ def test_plain_text_is_never_HTML(world, html):
     "text", ["<!channel>", "<@U0000000001>", "<#C0000000001>", "<https://evil.example|bank>", "@channel @here"]
 )
 def test_no_text_mentions_anyone_or_forges_a_link(world, text, html):
-    data = module.escape(text) if html else text
+    data = message.escape(text) if html else text
     world.record(subj=text, msg=data, html=html)
     assert world.run().status == 0
     subject, body, address = world.texts()[0].split("\n")
-    assert subject == "*%s*" % module.escape(text)
-    assert body == module.escape(text)
+    assert subject == "*%s*" % message.escape(text)
+    assert body == message.escape(text)
     assert address == "<%s|127.0.0.1>" % world.onevizion.url
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-import module
+from slack_notification import delivery, errors, recipients, slack_api
 from tests.world import CapturedWaits
 
 
@@ -130,7 +130,7 @@ def test_a_member_ID_is_a_direct_message(world, typed):
     ],
 )
 def test_what_an_admin_types_is_what_Slack_is_asked_for(typed, channel):
-    assert module.channel_from_field(typed) == channel
+    assert recipients.channel_from_field(typed) == channel
 
 
 @pytest.mark.parametrize(
@@ -148,8 +148,8 @@ def test_what_an_admin_types_is_what_Slack_is_asked_for(typed, channel):
     ],
 )
 def test_what_cannot_be_a_channel_is_refused_without_asking_Slack(typed):
-    with pytest.raises(module.Failure) as refused:
-        module.channel_from_field(typed)
+    with pytest.raises(errors.Failure) as refused:
+        recipients.channel_from_field(typed)
     assert not refused.value.may_pass
     assert "\x1b" not in str(refused.value)
 
@@ -167,7 +167,7 @@ def test_the_channels_are_delivered_side_by_side_each_in_the_order_of_the_queue(
 
 
 def test_a_channel_gets_one_message_a_second_whatever_its_spelling(world, monkeypatch):
-    monkeypatch.setattr(module, "CHANNEL_INTERVAL_SECONDS", 1.0)
+    monkeypatch.setattr(delivery, "CHANNEL_INTERVAL_SECONDS", 1.0)
     world.slack.channel_interval = 1.0
     world.slack.add_channel("slow", channel_id="C0000000088")
     world.record("slow")
@@ -184,7 +184,7 @@ def test_a_channel_gets_one_message_a_second_whatever_its_spelling(world, monkey
 
 
 def test_spellings_that_are_known_to_be_the_same_share_the_pace_and_the_order(world, monkeypatch):
-    monkeypatch.setattr(module, "CHANNEL_INTERVAL_SECONDS", 0.2)
+    monkeypatch.setattr(delivery, "CHANNEL_INTERVAL_SECONDS", 0.2)
     for number in range(4):
         world.record("ops" if number % 2 else "#OPS", subj=str(number))
     assert world.run().status == 0
@@ -233,7 +233,7 @@ def test_the_attempts_are_used_up_by_FAIL(world):
     assert [status for _, status in world.onevizion.history] == ["SENDING", "FAIL_WILL_RETRY", "SENDING", "FAIL"]
     assert (
         world.onevizion.attempts[record]
-        == ["record %d: Slack answered service_unavailable for #ops: %s" % (record, module.TRY_AGAIN)] * 2
+        == ["record %d: Slack answered service_unavailable for #ops: %s" % (record, slack_api.TRY_AGAIN)] * 2
     )
 
 
@@ -270,8 +270,8 @@ def test_records_that_keep_arriving_and_failing_do_not_keep_the_run_from_ending(
 
 
 def test_a_channel_with_many_records_does_not_hold_up_what_arrives_meanwhile(world, monkeypatch):
-    monkeypatch.setattr(module, "CHANNEL_INTERVAL_SECONDS", 0.1)
-    monkeypatch.setattr(module, "LOOK_AGAIN_SECONDS", 0.2)
+    monkeypatch.setattr(delivery, "CHANNEL_INTERVAL_SECONDS", 0.1)
+    monkeypatch.setattr(delivery, "LOOK_AGAIN_SECONDS", 0.2)
     for _ in range(12):
         world.record("ops")
     arrive = lambda call: len(world.onevizion.records) == 12 and bool(world.record("dev", subj="late"))  # noqa: E731

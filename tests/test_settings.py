@@ -5,11 +5,11 @@ import os
 
 import pytest
 
-import module
+from slack_notification import integration_log, settings
 from tests.sandbox.directory import ROOT, write_json
 from tests.sandbox.onevizion import ABSENT
 
-SCHEMA = module.read_json_object(module.SCHEMA_FILE)
+SCHEMA = settings.read_json_object(settings.SCHEMA_FILE)
 VALID = {
     "ovUrl": "https://example.onevizion.com",
     "ovAccessKey": "k",
@@ -22,7 +22,7 @@ VALID = {
 
 def problems(**changes):
     values = {key: value for key, value in dict(VALID, **changes).items() if value is not ABSENT}
-    return list(module.settings_problems(values, SCHEMA))
+    return list(settings.settings_problems(values, SCHEMA))
 
 
 @pytest.mark.parametrize(
@@ -103,22 +103,22 @@ def test_a_required_setting_that_is_missing_is_named(key):
 
 
 def test_the_defaults_come_from_the_schema():
-    settings = module.make_settings(VALID, SCHEMA)
-    assert (settings.max_attempts, settings.next_attempt_delay) == (1, 30)
-    assert (settings.slack_url, settings.upload_attachments) == ("https://slack.com", True)
+    made = settings.make_settings(VALID, SCHEMA)
+    assert (made.max_attempts, made.next_attempt_delay) == (1, 30)
+    assert (made.slack_url, made.upload_attachments) == ("https://slack.com", True)
 
 
 def test_addresses_get_a_scheme_and_lose_their_slash_and_keys_their_blanks():
-    settings = module.make_settings(dict(VALID, ovUrl=" example.onevizion.com/ ", ovAccessKey=" k\n"), SCHEMA)
-    assert (settings.ov_url, settings.ov_access_key) == ("https://example.onevizion.com", "k")
+    made = settings.make_settings(dict(VALID, ovUrl=" example.onevizion.com/ ", ovAccessKey=" k\n"), SCHEMA)
+    assert (made.ov_url, made.ov_access_key) == ("https://example.onevizion.com", "k")
 
 
 def test_settings_do_not_show_their_secrets():
-    settings = module.make_settings(
+    made = settings.make_settings(
         dict(VALID, ovAccessKey="hush-1", ovSecretKey="hush-2", slackBotToken="xoxb-3"), SCHEMA
     )
-    for text in (repr(settings), str(settings), "%s" % [settings]):
-        assert not any(secret in text for secret in settings.secrets())
+    for text in (repr(made), str(made), "%s" % [made]):
+        assert not any(secret in text for secret in made.secrets())
 
 
 def test_all_problems_are_told_at_once_without_any_value_and_nobody_is_called(world):
@@ -204,7 +204,7 @@ def test_an_unknown_key_is_a_warning_with_the_nearest_known_one(world):
 
 
 def test_a_missing_schema_is_told(world, monkeypatch):
-    monkeypatch.setattr(module, "SCHEMA_FILE", os.path.join(world.path, "nowhere.json"))
+    monkeypatch.setattr(settings, "SCHEMA_FILE", os.path.join(world.path, "nowhere.json"))
     run = world.run()
     assert run.status == 2
     assert "nowhere.json cannot be read" in run.console
@@ -213,7 +213,7 @@ def test_a_missing_schema_is_told(world, monkeypatch):
 def test_the_shipped_settings_are_the_example_with_placeholders_that_are_refused():
     with open(os.path.join(ROOT, "settings.json"), encoding="utf-8") as file:
         shipped = json.load(file)
-    found = module.settings_problems(shipped, SCHEMA)
+    found = settings.settings_problems(shipped, SCHEMA)
     assert sorted(found) == sorted(VALID)
     assert all("placeholder" in text for text in found.values())
     assert set(shipped) <= set(SCHEMA["properties"])
@@ -232,7 +232,7 @@ def test_the_shipped_settings_are_the_example_with_placeholders_that_are_refused
 def test_the_log_level_comes_from_the_platform_in_any_letter_case(tmp_path, monkeypatch, parameters, level):
     monkeypatch.chdir(tmp_path)
     write_json("ihub_parameters.json", parameters)
-    platform = module.read_platform()
+    platform = integration_log.read_platform()
     assert (platform.level.name, platform.process_id, platform.problem) == (level, 5, "")
 
 

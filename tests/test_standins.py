@@ -630,7 +630,14 @@ def test_uploads_need_the_scope_for_files():
 def test_a_directory_holds_the_module_and_settings_for_the_stand_ins(onevizion, slack, tmp_path):
     directory = make_directory(tmp_path / "run", onevizion, slack, maxAttempts=2, channelField=ABSENT)
     names = {path.name for path in (tmp_path / "run").iterdir()}
-    assert names == {"module.py", "settings_schema.json", "requirements.txt", "settings.json", "ihub_parameters.json"}
+    assert names == {
+        "module.py",
+        "settings_schema.json",
+        "requirements.txt",
+        "settings.json",
+        "ihub_parameters.json",
+        "slack_notification",
+    }
     with open(directory + "/settings.json", encoding="utf-8") as file:
         settings = json.load(file)
     assert (settings["ovUrl"], settings["slackUrl"], settings["maxAttempts"]) == (onevizion.url, slack.url, 2)

@@ -36,6 +36,9 @@ def make_directory(path: Any, onevizion: OneVizion, slack: Slack, scheduled: boo
     os.makedirs(directory, exist_ok=True)
     for name in PROGRAM_FILES:
         shutil.copy(os.path.join(ROOT, name), directory)
+    package = os.path.join(directory, "slack_notification")
+    shutil.rmtree(package, ignore_errors=True)
+    shutil.copytree(os.path.join(ROOT, "slack_notification"), package, ignore=shutil.ignore_patterns("__pycache__"))
     values = dict(make_settings(onevizion, slack), **settings)
     values = {key: value for key, value in values.items() if value is not ABSENT}
     write_json(os.path.join(directory, "settings.json"), values)
