@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import socket
 import time
 import urllib.request
 
@@ -149,6 +150,25 @@ def test_every_answer_waits_for_the_delay_and_the_first_on_a_connection_for_the_
     assert durations[1] >= 0.02
 
 
+def test_a_function_sees_each_matching_call_on_arrival_and_changes_nothing(slack):
+    slack.add_channel("ops")
+    seen = []
+    slack.on("chat.postMessage$", lambda call: seen.append((call.form["text"], call.status, len(slack.messages))))
+    slack.fault("chat.postMessage", after=1, status=503)
+    post(slack, "ops", "one")
+    call(slack, "auth.test")
+    assert call(slack, "chat.postMessage", channel="ops", text="two").status_code == 503
+    assert seen == [("one", 0, 0), ("two", 0, 1)]
+
+
+def test_what_a_watching_function_raises_is_a_bug_of_the_test_and_kept(capsys):
+    with Slack() as slack:
+        slack.on(".", lambda call: call.nothing)
+        assert call(slack, "auth.test").status_code == 200
+        assert [type(error) for error in slack.errors] == [AttributeError]
+    assert "AttributeError" in capsys.readouterr().err
+
+
 # Faults
 
 
@@ -228,6 +248,36 @@ def test_a_delayed_call_is_worked_on_even_when_the_client_has_gone(slack):
             timeout=0.2,
         )
     assert slack.texts("ops") == ["Hello"]
+
+
+@pytest.mark.parametrize("part", ["drip_head", "drip_body"])
+def test_a_dripping_answer_never_ends_and_neither_a_timeout_between_bytes_nor_stop_waits_for_it(slack, part):
+    slack.fault("auth.test", **{part: 0.001})
+    with socket.create_connection(("127.0.0.1", slack.port), timeout=0.5) as client:
+        client.sendall(b"GET /api/auth.test HTTP/1.1\r\nHost: x\r\n\r\n")
+        received = b""
+        while len(received) < 100:  # each byte comes within the timeout
+            received += client.recv(100)
+        assert (b"\r\n\r\n" in received) == (part == "drip_body")
+        begin = time.monotonic()
+        slack.stop()
+        assert time.monotonic() - begin < 0.5
+    assert slack.answers == {0: 1}
+
+
+def test_a_dripping_answer_does_the_work_where_it_is_told_to_and_lets_its_client_go(slack):
+    slack.add_channel("ops")
+    slack.fault("chat.postMessage", drip_body=0.01, work=True)
+    with requests.post(
+        slack.url + "/api/chat.postMessage",
+        data={"channel": "ops", "text": "Hello"},
+        headers=SLACK_AUTH,
+        timeout=TIMEOUT_SECONDS,
+        stream=True,
+    ) as answer:
+        assert answer.raw.read(3) == b"   "
+    assert slack.texts("ops") == ["Hello"]
+    assert [tried.outcome for tried in slack.posts] == ["dripped"]
 
 
 def test_a_fault_that_is_misspelt_is_refused(slack):

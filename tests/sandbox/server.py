@@ -14,91 +14,17 @@ import time
 import traceback
 import weakref
 from collections import Counter
-from typing import Any, Callable, Dict, List, NamedTuple, Optional, Pattern, Tuple, Union
+from typing import Any, Callable, Dict, List, Optional, Pattern, Tuple, Union
 from urllib.parse import parse_qsl
 
 from aiohttp import web
+
+from .faults import Answer, Call, Fault, drip, drop, json_answer, text_answer
 
 HOST = "127.0.0.1"
 
 # How long stop() waits for calls that are being answered, before it cancels them.
 STOP_SECONDS = 0.05
-
-# The places in which a fault can cut the connection: see Server.fault.
-CUTS = (None, "before", "after", "during")
-
-
-class Call(NamedTuple):
-    """One request."""
-
-    method: str
-    path: str
-    query: Dict[str, str]
-    form: Dict[str, Any]  # the urlencoded or JSON body; {} where it is neither
-    headers: Dict[str, str]  # with keys in lower case
-    at: float  # time.monotonic() on arrival
-    status: int = 0  # the answered status; 0 where there was no answer: connection cut, or still at work
-    connection: int = 0  # names the TCP connection, counting from 1
-
-
-class Answer(NamedTuple):
-    """One answer. `data` is the object that a JSON body was made of, so that nobody needs to parse it again."""
-
-    status: int
-    body: bytes = b""
-    content_type: str = "text/plain"
-    headers: Optional[Dict[str, str]] = None
-    data: Any = None
-
-
-def text_answer(status: int, text: str, content_type: str = "text/plain") -> Answer:
-    """An answer with a text; the services answer their HTTP errors so."""
-    return Answer(status, text.encode(), content_type)
-
-
-def json_answer(data: Any, status: int = 200, headers: Optional[Dict[str, str]] = None) -> Answer:
-    """An answer with a JSON body."""
-    return Answer(status, json.dumps(data).encode(), "application/json", headers, data)
-
-
-class Fault:
-    """An order for some calls, as Server.fault describes it. `applied` counts how often it was carried out."""
-
-    def __init__(
-        self,
-        match: str,
-        times: Optional[int],
-        after: int,
-        where: Optional[Callable[[Call], bool]],
-        answer: Optional[Answer],
-        delay: float,
-        cut: Optional[str],
-        work: bool,
-    ) -> None:
-        if cut not in CUTS:
-            raise ValueError("cut is one of {}, not {!r}".format(CUTS, cut))
-        self.match = re.compile(match)
-        self.times = times
-        self.after = after
-        self.where = where
-        self.answer = answer
-        self.delay = delay
-        self.cut = cut
-        self.work = work
-        self.seen = 0
-        self.applied = 0
-
-    def takes(self, call: Call) -> bool:
-        """Whether the fault applies to this call; counts both the calls seen and those taken."""
-        if not self.match.search("{} {}".format(call.method, call.path)):
-            return False
-        if self.where is not None and not self.where(call):
-            return False
-        self.seen += 1
-        if self.seen <= self.after or (self.times is not None and self.applied >= self.times):
-            return False
-        self.applied += 1
-        return True
 
 
 # A handler gets the call, its raw body and what the {placeholders} of its route stand for. It never waits, so that
@@ -134,6 +60,7 @@ class Server:
         self.unknown: List[str] = []
         self.errors: List[Exception] = []
         self._faults: List[Fault] = []
+        self._watchers: List[Tuple[Pattern[str], Callable[[Call], Any]]] = []
         self._routes: Dict[str, Tuple[str, Handler]] = {}
         self._patterns: List[Tuple[Pattern[str], str, Handler]] = []
         self._numbers: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
@@ -161,7 +88,15 @@ class Server:
     def calls_to(self, pattern: str) -> List[Call]:
         """The calls whose 'METHOD /path' matches the regular expression."""
         compiled = re.compile(pattern)
-        return [call for call in list(self.calls) if compiled.search("{} {}".format(call.method, call.path))]
+        return [call for call in list(self.calls) if compiled.search(call.asked)]
+
+    def on(self, match: str, function: Callable[[Call], Any]) -> None:
+        """Call `function(call)` for each call whose 'METHOD /path' matches, on arrival, before faults are looked at.
+
+        It runs in the server's thread, so that the call waits for it; what it returns is ignored, and what it raises
+        is kept in `errors`.
+        """
+        self._watchers = self._watchers + [(re.compile(match), function)]
 
     def fault(
         self,
@@ -176,6 +111,8 @@ class Server:
         delay: float = 0.0,
         cut: Optional[str] = None,
         work: bool = False,
+        drip_head: float = 0.0,
+        drip_body: float = 0.0,
     ) -> Fault:
         """Order a fault for the calls whose 'METHOD /path' matches `match` and for which `where(call)` is true.
 
@@ -188,6 +125,9 @@ class Server:
         cut     'before': drop the connection without doing the work; 'after': work, then drop it without an answer;
                 'during': work, then drop it in the middle of the answer
         work    with status: do the work, but answer that status; with delay: do the work first, then wait
+        drip_head, drip_body
+                seconds between two bytes of the answer's head, or of its body: it comes one byte at a time and never
+                ends, until the client leaves or the server stops; the work is done with `work` only
         """
         answer = None
         if status is not None:
@@ -195,7 +135,7 @@ class Server:
                 answer = json_answer(body, status, headers)
             else:
                 answer = Answer(status, body if isinstance(body, bytes) else body.encode(), content_type, headers)
-        order = Fault(match, times, after, where, answer, delay, cut, work)
+        order = Fault(match, times, after, where, answer, delay, cut, work, drip_head, drip_body)
         self._faults = self._faults + [order]  # a new list: the server's thread may be walking through the old one
         return order
 
@@ -276,22 +216,12 @@ class Server:
 
     async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
         """The way of every request: read it, find its route and its fault, wait, work, answer."""
-        at = time.monotonic()
         transport = request.transport
         connection, is_new = self._number(transport)
-        body = await request.content.read()
-        headers = {name.lower(): value for name, value in request.headers.items()}
-        call = Call(
-            request.method,
-            request.path,
-            dict(request.query) if request.query_string else {},
-            read_form(headers.get("content-type", ""), body),
-            headers,
-            at,
-            connection=connection,
-        )
+        call, body = await self._read(request, connection)
         if self.record_calls:
             self.calls.append(call)
+        self._tell_watchers(call)
         name, handler, parts = self._find(call)
         self.count[name] += 1
         fault = next((fault for fault in self._faults if fault.takes(call)), None) if handler is not None else None
@@ -301,33 +231,55 @@ class Server:
             wait += fault.delay
         if wait > 0:
             await asyncio.sleep(wait)
-        if handler is None:
-            answer = text_answer(404, "Not Found")
-        elif fault is None:
-            answer = self._work(handler, call, body, parts)
-        elif fault.cut == "before":
-            answer = Answer(0)
-        elif fault.answer is not None and not fault.work:
-            answer = fault.answer
-        else:
-            answer = self._work(handler, call, body, parts)
-            if fault.work and fault.delay > 0:
-                await asyncio.sleep(fault.delay)
-            if fault.answer is not None:
-                answer = fault.answer
-
-        cut = fault.cut if fault is not None else None
-        self._settle(call, 0 if cut else answer.status)
+        answer = await self._outcome(handler, call, body, parts, fault)
+        unanswered = fault.outcome if fault is not None else ""
+        self._settle(call, 0 if unanswered else answer.status)
         if handler is not None:
-            self.finished(call, None if cut else answer, fault)
-        if cut:
-            drop(transport, answer if cut == "during" else None)
+            self.finished(call, None if unanswered else answer, fault)
+        if fault is not None and unanswered:
+            if unanswered == "dripped":
+                await drip(transport, fault)
+            drop(transport, answer if fault.cut == "during" else None)
             return web.Response()  # goes nowhere: the connection is closed
         return web.Response(
             status=answer.status,
             body=answer.body,
             headers=dict({"Content-Type": answer.content_type}, **(answer.headers or {})),
         )
+
+    async def _read(self, request: web.BaseRequest, connection: int) -> Tuple[Call, bytes]:
+        at = time.monotonic()
+        body = await request.content.read()
+        headers = {name.lower(): value for name, value in request.headers.items()}
+        query = dict(request.query) if request.query_string else {}
+        form = read_form(headers.get("content-type", ""), body)
+        return Call(request.method, request.path, query, form, headers, at, connection=connection), body
+
+    async def _outcome(
+        self, handler: Optional[Handler], call: Call, body: bytes, parts: Tuple[str, ...], fault: Optional[Fault]
+    ) -> Answer:
+        """Do the work, or not, as the fault wants it, and return what is to be answered."""
+        if handler is None:
+            return text_answer(404, "Not Found")
+        if fault is None:
+            return self._work(handler, call, body, parts)
+        if fault.cut == "before" or (fault.outcome == "dripped" and not fault.work):
+            return Answer(0)
+        if fault.answer is not None and not fault.work:
+            return fault.answer
+        answer = self._work(handler, call, body, parts)
+        if fault.work and fault.delay > 0:
+            await asyncio.sleep(fault.delay)
+        return fault.answer or answer
+
+    def _tell_watchers(self, call: Call) -> None:
+        for pattern, function in self._watchers:
+            if pattern.search(call.asked):
+                try:
+                    function(call)
+                except Exception as error:
+                    traceback.print_exc()
+                    self.errors.append(error)
 
     def _number(self, transport: Any) -> Tuple[int, bool]:
         """The number of a connection, and whether this is its first request."""
@@ -340,7 +292,7 @@ class Server:
 
     def _find(self, call: Call) -> Tuple[str, Optional[Handler], Tuple[str, ...]]:
         """Route-template, handler and placeholder values for a call; the handler is None where no route fits."""
-        asked = "{} {}".format(call.method, call.path)
+        asked = call.asked
         if asked in self._routes:
             name, handler = self._routes[asked]
             return name, handler, ()
@@ -380,14 +332,3 @@ def read_form(content_type: str, body: bytes) -> Dict[str, Any]:
     except ValueError:  # also UnicodeDecodeError and JSONDecodeError
         pass
     return {}
-
-
-def drop(transport: Any, answer: Optional[Answer] = None) -> None:
-    """Close a connection without an answer, or after the first half of one."""
-    if transport is None:  # the client was quicker
-        return
-    if answer is not None:
-        head = "HTTP/1.1 {} Cut\r\nContent-Type: {}\r\nContent-Length: {}\r\n\r\n"
-        transport.write(head.format(answer.status, answer.content_type, len(answer.body) + 2).encode())
-        transport.write(answer.body[: len(answer.body) // 2])
-    transport.close()

@@ -203,7 +203,7 @@ class Slack(Server):
         if call.path != "/api/chat.postMessage":
             return
         if answer is None:
-            outcome = "cut {}".format(fault.cut if fault is not None else "")
+            outcome = fault.outcome if fault is not None else ""
         elif isinstance(answer.data, dict) and "ok" in answer.data:
             outcome = "ok" if answer.data["ok"] else answer.data["error"]
         else:
