@@ -363,6 +363,27 @@ def test_a_raw_value_stands_in_the_queue_as_it_is_until_its_final_status_is_save
     assert ask(onevizion, "GET", QUEUE + "?service_id=7").json() == [None, 5, values[3]]
 
 
+@pytest.mark.parametrize("final", ["FAIL", "SUCCESS"])
+@pytest.mark.parametrize("status", ["NOT_SENT", "FAIL_WILL_RETRY"])
+def test_a_record_with_a_final_status_that_is_set_back_stands_in_the_queue_again(onevizion, final, status):
+    record = onevizion.add_record()
+    assert save_status(onevizion, record, final) == 200
+    assert queue_ids(onevizion) == []
+    assert save_status(onevizion, record, status) == 200
+    assert queue_ids(onevizion) == [record]
+    assert onevizion.history == [(record, final), (record, status)]
+
+
+def test_a_platform_that_hides_sending_records_shows_them_again_with_another_status(onevizion):
+    record = onevizion.add_record()
+    save_status(onevizion, record, "SENDING")
+    assert queue_ids(onevizion) == [record]
+    onevizion.hides_sending = True
+    assert queue_ids(onevizion) == []
+    save_status(onevizion, record, "FAIL_WILL_RETRY")
+    assert queue_ids(onevizion) == [record]
+
+
 def test_a_saved_status_is_seen_everywhere(onevizion):
     record = onevizion.add_record()
     assert save_status(onevizion, record, "FAIL_WILL_RETRY") == 200
@@ -405,6 +426,11 @@ def test_a_trackor_shows_the_fields_asked_for_and_an_empty_one_is_null(onevizion
     assert answers[1]["SLACK_CHANNEL"] is None
 
 
+def test_a_user_can_have_a_key_that_people_know_the_user_by(onevizion):
+    onevizion.add_user("ops", key="jdoe")
+    assert ask(onevizion, "GET", "/api/v3/trackors/1001?fields=SLACK_CHANNEL").json()["TRACKOR_KEY"] == "jdoe"
+
+
 def test_two_users_can_share_a_trackor(onevizion):
     onevizion.add_user("ops", trackor_id=5)
     onevizion.add_user("dev", trackor_id=5)
@@ -441,6 +467,23 @@ def test_a_file_comes_by_redirect_from_another_host_that_names_it(onevizion):
     assert answer.headers["Content-Disposition"] == "attachment; filename*=UTF-8''Plan%20%C3%A9%201.pdf"
     assert onevizion.storage.leaked == []
     assert ask(onevizion, "GET", "/api/v3/files/99").status_code == 404
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+def test_a_file_can_come_without_a_redirect_and_is_named_all_the_same(onevizion, method):
+    blob = onevizion.add_file("Plan.pdf", b"content")
+    onevizion.direct_files = True
+    answer = ask(onevizion, method, f"/api/v3/files/{blob}", allow_redirects=False)
+    assert (answer.status_code, answer.content) == (200, b"content" if method == "GET" else b"")
+    assert answer.headers["Content-Disposition"] == "attachment; filename*=UTF-8''Plan.pdf"
+    assert onevizion.storage.calls == []
+
+
+def test_the_name_of_a_file_can_be_had_without_its_content(onevizion):
+    blob = onevizion.add_file("Plan.pdf", b"content")
+    answer = ask(onevizion, "HEAD", f"/api/v3/files/{blob}", allow_redirects=True)
+    assert answer.headers["Content-Disposition"] == "attachment; filename*=UTF-8''Plan.pdf"
+    assert answer.headers["Content-Length"] == "7"
 
 
 def test_the_object_storage_refuses_and_remembers_a_call_that_carries_the_token(onevizion):

@@ -60,7 +60,7 @@ class Storage(Server):
         super().__init__(record_calls=record_calls)
         self.leaked: List[str] = []
         self.files: Dict[int, File] = {}
-        self.route("GET", "/files/{id}", self._file)
+        self.route("GET HEAD", "/files/{id}", self._file)
 
     def address(self, blob_id: int) -> str:
         """The signed address of a file."""
@@ -76,8 +76,7 @@ class Storage(Server):
         file = self.files.get(number(blob_id))
         if file is None:
             return text_answer(404, "<Error><Code>NoSuchKey</Code></Error>", "application/xml")
-        disposition = "attachment; filename*=UTF-8''{}".format(quote(file.name, safe=""))
-        return Answer(200, file.content, file.content_type, {"Content-Disposition": disposition})
+        return file_answer(file)
 
 
 class OneVizion(Server):
@@ -85,6 +84,8 @@ class OneVizion(Server):
 
     Attributes to set:
         channel_field  name of the trackor field that holds a user's channel
+        hides_sending  whether the queue leaves out records in SENDING, too
+        direct_files   whether files come from OneVizion itself, not by a redirect to the storage
     Attributes to read:
         records   the queue's raw objects, in its order
         statuses  status by record id, as it stands now
@@ -107,6 +108,8 @@ class OneVizion(Server):
         self.secret_key = secret_key
         self.service_id = service_id
         self.channel_field = "SLACK_CHANNEL"
+        self.hides_sending = False
+        self.direct_files = False
         self.records: List[Any] = []
         self.statuses: Dict[int, Any] = {}
         self.history: List[tuple] = []
@@ -114,6 +117,7 @@ class OneVizion(Server):
         self.log: List[LogEntry] = []
         self.users: Dict[int, Optional[int]] = {}
         self.trackors: Dict[int, Dict[str, Any]] = {}
+        self.trackor_keys: Dict[int, str] = {}
         self.storage = Storage(record_calls)
         self._saved: set = set()
 
@@ -123,7 +127,7 @@ class OneVizion(Server):
         self.route("GET", "/api/internal/users", self._users)
         self.route("GET", "/api/v3/trackors/{id}", self._trackor)
         self.route("POST", "/api/v3/modules/runs/{id}/logs", self._add_log)
-        self.route("GET", "/api/v3/files/{id}", self._file)
+        self.route("GET HEAD", "/api/v3/files/{id}", self._file)
         self.route("GET", "/efiles/EFileGetBlobFromDb.do", self._file_page)
 
     def start(self) -> "OneVizion":
@@ -186,11 +190,18 @@ class OneVizion(Server):
         if isinstance(obj, dict) and is_id(obj.get("notifQueueId")):
             self.statuses[obj["notifQueueId"]] = obj.get("status")
 
-    def add_user(self, channel: Optional[str] = None, user_id: Optional[int] = None, trackor_id: Any = NEW) -> int:
+    def add_user(
+        self,
+        channel: Optional[str] = None,
+        user_id: Optional[int] = None,
+        trackor_id: Any = NEW,
+        key: Optional[str] = None,
+    ) -> int:
         """Make a user and return the user's id.
 
         channel     value of the channel field on the user's trackor: a text, '' or None (JSON null, an empty field)
         trackor_id  number of the trackor, which is made if need be; None for a user without one
+        key         TRACKOR_KEY, the name that people know the user by; 'USER-<trackor_id>' where there is none
         """
         if user_id is None:
             user_id = max(self.users, default=FIRST_USER_ID - 1) + 1
@@ -199,6 +210,8 @@ class OneVizion(Server):
         self.users[user_id] = trackor_id
         if trackor_id is not None:
             self.trackors.setdefault(trackor_id, {})[self.channel_field] = channel
+            if key is not None:
+                self.trackor_keys[trackor_id] = key
         return user_id
 
     def add_file(self, name: str, content: bytes, content_type: str = "application/octet-stream") -> int:
@@ -230,7 +243,8 @@ class OneVizion(Server):
         if not isinstance(record, dict):
             return service_id == self.service_id
         record_id = record.get("notifQueueId")
-        if is_id(record_id) and record_id in self._saved and self.statuses[record_id] in FINAL_STATUSES:
+        hidden = FINAL_STATUSES + (("SENDING",) if self.hides_sending else ())
+        if is_id(record_id) and record_id in self._saved and self.statuses[record_id] in hidden:
             return False
         return record.get("notifServiceId", self.service_id) == service_id
 
@@ -274,7 +288,8 @@ class OneVizion(Server):
         fields = self.trackors.get(number(trackor_id))
         if fields is None:
             return text_answer(404, "Trackor {} not found".format(trackor_id))
-        found = {"TRACKOR_ID": number(trackor_id), "TRACKOR_KEY": "USER-{}".format(trackor_id)}
+        key = self.trackor_keys.get(int(trackor_id), "USER-{}".format(trackor_id))
+        found = {"TRACKOR_ID": number(trackor_id), "TRACKOR_KEY": key}
         for name in call.query.get("fields", "").split(","):
             if name in fields:
                 found[name] = fields[name]
@@ -292,12 +307,21 @@ class OneVizion(Server):
         return json_answer({"log_id": len(self.log)}, 201)
 
     def _file(self, call: Call, body: bytes, blob_id: str) -> Answer:
-        if number(blob_id) not in self.storage.files:
+        file = self.storage.files.get(number(blob_id))
+        if file is None:
             return text_answer(404, "File {} not found".format(blob_id))
+        if self.direct_files:
+            return file_answer(file)
         return Answer(302, headers={"Location": self.storage.address(int(blob_id))})
 
     def _file_page(self, call: Call, body: bytes) -> Answer:
         return text_answer(200, LOGIN_PAGE, "text/html")  # whoever comes with a token is not logged in
+
+
+def file_answer(file: File) -> Answer:
+    """A file, named in the form that OneVizion uses."""
+    disposition = "attachment; filename*=UTF-8''{}".format(quote(file.name, safe=""))
+    return Answer(200, file.content, file.content_type, {"Content-Disposition": disposition})
 
 
 def number(text: Optional[str]) -> Optional[int]:
