@@ -11,6 +11,7 @@ import requests
 
 from tests.sandbox.directory import make_directory
 from tests.sandbox.onevizion import ABSENT, LogEntry, OneVizion
+from tests.sandbox.reading import as_read
 from tests.sandbox.slack import Post, SharedFile, Slack
 
 OV_AUTH = {"Authorization": "Bearer test-access-key:test-secret-key"}
@@ -597,7 +598,7 @@ def test_a_user_id_opens_a_direct_message(slack):
     assert slack.texts(person) == ["Hello"]
 
 
-def test_a_message_needs_a_text(slack):
+def test_a_message_needs_a_text_or_blocks(slack):
     slack.add_channel("ops")
     assert [post(slack, "ops", text) for text in ("", " \n")] == ["no_text"] * 2
 
@@ -624,6 +625,95 @@ def test_every_try_is_kept_with_its_outcome(slack):
         Post("nowhere", "two", 0, "channel_not_found"),
         Post("ops", "three", 0, "HTTP 503"),
     ]
+
+
+# Slack: blocks
+
+
+def rich(*elements):
+    return {"type": "rich_text", "elements": list(elements)}
+
+
+def section(*runs, kind="rich_text_section"):
+    return {"type": kind, "elements": [run if isinstance(run, dict) else {"type": "text", "text": run} for run in runs]}
+
+
+def test_blocks_come_as_json_text_in_a_form_or_as_json_and_stand_in_the_message_beside_the_text(slack):
+    slack.add_channel("ops")
+    blocks = [rich(section("Hello"))]
+    assert post(slack, "ops", "plain", blocks=json.dumps(blocks)) == "ok"
+    body = {"channel": "ops", "blocks": blocks}
+    assert ask(slack, "POST", "/api/chat.postMessage", SLACK_AUTH, json=body).json()["ok"]
+    assert [message.blocks for message in slack.messages] == [blocks, blocks]
+    assert slack.texts("ops") == ["plain", ""]
+    assert slack.posts[0].blocks == json.dumps(blocks)
+
+
+def test_beside_blocks_a_long_text_is_not_cut_into_messages(slack):
+    slack.add_channel("ops")
+    assert post(slack, "ops", "x" * 4041, blocks=json.dumps([rich(section("Hello"))])) == "ok"
+    assert [len(text) for text in slack.texts("ops")] == [4041]
+
+
+@pytest.mark.parametrize(
+    ("blocks", "error"),
+    [
+        ("[{", "invalid_blocks_format"),
+        ("{}", "invalid_blocks"),
+        ("[]", "invalid_blocks"),
+        (json.dumps([rich(section(""))]), "invalid_blocks"),
+        (json.dumps([{"type": "heading"}]), "invalid_blocks"),
+        (json.dumps([rich(section(*["x" * 100] * 120))]), "msg_blocks_too_long"),
+    ],
+)
+def test_blocks_that_slack_would_refuse_cost_the_whole_message_and_the_answer_says_why(slack, blocks, error):
+    slack.add_channel("ops")
+    answer = call(slack, "chat.postMessage", channel="ops", text="plain", blocks=blocks).json()
+    assert (answer["ok"], answer["error"]) == (False, error)
+    assert answer["response_metadata"]["messages"]
+    assert slack.messages == []
+    assert [tried.outcome for tried in slack.posts] == [error]
+
+
+def test_a_message_is_shown_as_its_blocks_are_read(slack):
+    style = {"type": "text", "text": "now ", "style": {"bold": True, "italic": True}}
+    link = {"type": "link", "url": "https://a.example/?b=1&c=2", "text": "the plan"}
+    bare = {"type": "link", "url": "https://a.example/"}
+    bullets = {"type": "rich_text_list", "style": "bullet", "elements": [section("one\nmore"), section("two")]}
+    numbers = {"type": "rich_text_list", "style": "ordered", "indent": 1, "offset": 25, "elements": [section("x")] * 2}
+    blocks = [
+        {"type": "header", "text": {"type": "plain_text", "text": "*Ready* <now>"}},
+        rich(
+            section("Begin ", style, link, " ", bare, "\n"), bullets, numbers, section("a\nb", kind="rich_text_quote")
+        ),
+        rich(section("x = 1", kind="rich_text_preformatted")),
+        {"type": "divider"},
+        {"type": "context", "elements": [{"type": "mrkdwn", "text": "OneVizion · <https://a.example|a &amp; b>"}]},
+    ]
+    slack.add_channel("ops")
+    assert post(slack, "ops", "plain", blocks=json.dumps(blocks)) == "ok"
+    assert as_read(slack.messages[0]).split("\n") == [
+        "*Ready* <now>",
+        "Begin *_now_* the plan (https://a.example/?b=1&c=2) https://a.example/",
+        "• one",
+        "  more",
+        "• two",
+        "    z. x",
+        "    aa. x",
+        "> a",
+        "> b",
+        "```",
+        "x = 1",
+        "```",
+        "---",
+        "OneVizion · a & b (https://a.example)",
+    ]
+
+
+def test_a_message_without_blocks_is_shown_as_its_markup_is_read(slack):
+    slack.add_channel("ops")
+    post(slack, "ops", "*A &amp; B* <https://a.example|plan> <!channel>")
+    assert as_read(slack.messages[0]) == "*A & B* plan (https://a.example) [mention !channel]"
 
 
 # Slack: limits
@@ -675,6 +765,12 @@ def test_an_upload_in_three_calls_shares_the_file_in_a_thread(slack):
 def test_an_empty_file_or_one_without_a_name_gets_no_upload_address(slack):
     for arguments in ({"filename": "a", "length": 0}, {"filename": "a"}, {"filename": "", "length": 1}):
         assert call(slack, "files.getUploadURLExternal", **arguments).json()["error"] == "invalid_arguments"
+
+
+def test_the_address_of_an_upload_can_have_another_host(slack):
+    slack.upload_host = "https://files.slack.com"
+    answer = call(slack, "files.getUploadURLExternal", filename="a", length=1).json()
+    assert answer["upload_url"] == "https://files.slack.com/upload/v1/" + answer["file_id"]
 
 
 def test_an_upload_of_another_length_is_refused_and_cannot_be_completed(slack):

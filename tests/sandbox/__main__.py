@@ -4,9 +4,7 @@ Nothing leaves this computer, and no account is needed.
 """
 
 import argparse
-import html
 import os
-import re
 import shlex
 import signal
 import subprocess
@@ -19,6 +17,7 @@ from typing import Any, Dict, List, Optional, Sequence
 try:
     from .directory import make_directory
     from .onevizion import OneVizion
+    from .reading import as_read
     from .scenes import Scene, seed, seed_ordinary
     from .slack import Message, SharedFile, Slack
 except ImportError as missing:
@@ -166,31 +165,24 @@ def show_messages(slack: Slack) -> None:
 
 def show_thread(start: Message, messages: List[Message], files: List[SharedFile]) -> None:
     """Print a message, the replies to it and the files in its thread."""
-    say(textwrap.indent(shortened(as_read(start.text), len(start.text)), "    | ", lambda line: True))
+    say(textwrap.indent(shortened(as_read(start)), "    | ", lambda line: True))
     for reply in messages:
         if reply.thread_ts == start.ts:
-            say(textwrap.indent(shortened(as_read(reply.text), len(reply.text)), "        | ", lambda line: True))
+            say(textwrap.indent(shortened(as_read(reply)), "        | ", lambda line: True))
     for file in files:
         if file.thread_ts == start.ts:
             say("        | file: {} ({:,} bytes)".format(file.name, len(file.content)))
     say("")
 
 
-def as_read(text: str) -> str:
-    """A message as people read it: links with their labels, entities as characters, live mentions marked as such."""
-    text = re.sub(r"<([^<>|]*:[^<>|]*)\|([^<>]*)>", r"\2 (\1)", text)
-    text = re.sub(r"<([@#!][^<>]*)>", r"[mention \1]", text)
-    return html.unescape(text)
-
-
-def shortened(text: str, characters: int) -> str:
-    """The text, or the first and last lines of a long one, with the number of its characters as they were sent."""
+def shortened(text: str) -> str:
+    """The text, or the first and last lines of a long one, with the number of its characters."""
     if len(text) <= TEXT_HEAD + TEXT_TAIL:
         return text
     head, tail = text[:TEXT_HEAD], text[-TEXT_TAIL:]
     if "\n" in head and "\n" in tail:
         head, tail = head[: head.rindex("\n")], tail[tail.index("\n") + 1 :]
-    return "{}\n[... {:,} characters in all ...]\n{}".format(head, characters, tail)
+    return "{}\n[... {:,} characters in all ...]\n{}".format(head, len(text), tail)
 
 
 def show_records(scenes: List[Scene], onevizion: OneVizion) -> None:
@@ -221,7 +213,7 @@ def show_log(onevizion: OneVizion) -> None:
     for entry in onevizion.log:
         say("  {:<7}  {}".format(entry.level, entry.message))
         if entry.description:
-            say(paint(textwrap.indent(shortened(entry.description, len(entry.description)), " " * 11), "grey"))
+            say(paint(textwrap.indent(shortened(entry.description), " " * 11), "grey"))
     if not onevizion.log:
         say("  empty")
 

@@ -4,12 +4,12 @@ It is as unkind as Slack where that matters: errors come with status 200, long t
 comes too soon is answered 429.
 """
 
-import json
 import re
 from collections import deque
-from typing import Any, Callable, Deque, Dict, List, NamedTuple, Optional, Sequence, Union
+from typing import Any, Callable, Deque, Dict, List, Optional, Sequence, Union
 
 from .server import Answer, Call, Fault, Server, json_answer, text_answer
+from .values import Channel, Message, Post, SharedFile, Upload, read_blocks, read_entries
 
 # One message holds so many characters, and of one text no more than so many arrive.
 MESSAGE_CHARACTERS = 4040
@@ -25,57 +25,6 @@ CHANNEL_ID = re.compile(r"[CGDZ][A-Z0-9]{8,}\Z")
 WORKSPACE_URL = "https://acme.slack.com/"
 
 
-class Channel(NamedTuple):
-    """Where messages stand. `name` is what people see: '#ops', or 'DM U0000000001' for a direct message."""
-
-    id: str
-    name: str
-    private: bool = False
-    archived: bool = False
-    member: bool = True
-    user: Optional[str] = None
-
-
-class Message(NamedTuple):
-    """A message as it stands in a channel."""
-
-    channel: str
-    name: str
-    text: str
-    ts: str
-    thread_ts: Optional[str]
-    at: float
-    params: Dict[str, Any]
-
-
-class Post(NamedTuple):
-    """One try of chat.postMessage. outcome: 'ok', Slack's error code, 'HTTP 503', 'cut before', 'cut after' ..."""
-
-    channel: Optional[str]
-    text: Optional[str]
-    at: float
-    outcome: str
-
-
-class SharedFile(NamedTuple):
-    """A file after files.completeUploadExternal; channel is None for one that was shared nowhere."""
-
-    name: str
-    title: str
-    content: bytes
-    channel: Optional[str]
-    thread_ts: Optional[str]
-
-
-class Upload:
-    """A file between files.getUploadURLExternal and files.completeUploadExternal."""
-
-    def __init__(self, name: str, length: int) -> None:
-        self.name = name
-        self.length = length
-        self.content: Optional[bytes] = None
-
-
 class Slack(Server):
     """A Slack workspace with one app.
 
@@ -85,6 +34,7 @@ class Slack(Server):
         token_error       error that every call with the token answers, for example 'token_revoked'
         channel_interval  seconds between two posts to a channel; None for no limit
         workspace_limit   posts in any second over all channels; None for no limit
+        upload_host       what upload addresses begin with; None for this server's own address
     Attributes to read:
         messages  every Message, in the order in which they were accepted
         posts     every Post tried, in the order in which they were answered
@@ -107,6 +57,7 @@ class Slack(Server):
         self.token_error: Optional[str] = None
         self.channel_interval: Optional[float] = 1.0
         self.workspace_limit: Optional[int] = None
+        self.upload_host: Optional[str] = None
         self.channels: Dict[str, Channel] = {}
         self.messages: List[Message] = []
         self.posts: List[Post] = []
@@ -209,7 +160,8 @@ class Slack(Server):
         else:
             outcome = "HTTP {}".format(answer.status)
         arguments = dict(call.query, **call.form)
-        self.posts.append(Post(arguments.get("channel"), arguments.get("text"), call.at, outcome))
+        post = Post(arguments.get("channel"), arguments.get("text"), call.at, outcome, arguments.get("blocks"))
+        self.posts.append(post)
 
     def _auth_test(self, arguments: Dict[str, Any], call: Call) -> Answer:
         return json_answer(
@@ -245,17 +197,24 @@ class Slack(Server):
         if not channel.member and "chat:write.public" not in self.scopes:
             return failure("not_in_channel")
         text = str(arguments.get("text") or "")
-        if not text.strip():
+        try:
+            blocks = read_blocks(arguments.get("blocks"))
+        except ValueError as refusal:
+            error, *reasons = refusal.args
+            return failure(error, response_metadata={"messages": reasons})
+        if blocks is None and not text.strip():
             return failure("no_text")
         if not self._in_time(channel, call.at):
             return json_answer({"ok": False, "error": "ratelimited"}, 429, {"Retry-After": "1"})
         text = text[:TEXT_CHARACTERS]
         first = len(self.messages)
-        for start in range(0, len(text), MESSAGE_CHARACTERS):
-            piece = text[start : start + MESSAGE_CHARACTERS]
+        # Beside blocks the text is for notifications only, and stays in one piece.
+        size = MESSAGE_CHARACTERS if blocks is None else TEXT_CHARACTERS
+        for start in range(0, len(text) or 1, size):
             ts = "{}.{:06d}".format(1700000000 + len(self.messages), 100)
             thread_ts = arguments.get("thread_ts") or None
-            self.messages.append(Message(channel.id, channel.name, piece, ts, thread_ts, call.at, arguments))
+            piece = text[start : start + size]
+            self.messages.append(Message(channel.id, channel.name, piece, ts, thread_ts, call.at, arguments, blocks))
         message = self.messages[first]
         return json_answer(
             {
@@ -287,7 +246,8 @@ class Slack(Server):
             return failure("invalid_arguments")
         file_id = "F{:010d}".format(len(self._uploads) + 1)
         self._uploads[file_id] = Upload(name, int(length))
-        return json_answer({"ok": True, "upload_url": "{}/upload/v1/{}".format(self.url, file_id), "file_id": file_id})
+        url = "{}/upload/v1/{}".format(self.upload_host or self.url, file_id)
+        return json_answer({"ok": True, "upload_url": url, "file_id": file_id})
 
     def _upload(self, call: Call, body: bytes, file_id: str) -> Answer:
         if "authorization" in call.headers or "token" in call.query:
@@ -338,14 +298,3 @@ class Slack(Server):
 def failure(error: str, **more: Any) -> Answer:
     """Slack's answer to a call that failed."""
     return json_answer(dict({"ok": False, "error": error}, **more))
-
-
-def read_entries(files: Any) -> List[Dict[str, Any]]:
-    """The `files` argument, a JSON list of {id, title}, as text or parsed; [] where it is something else."""
-    try:
-        entries = json.loads(files) if isinstance(files, str) else files
-    except ValueError:
-        return []
-    if not isinstance(entries, list) or not all(isinstance(e, dict) and isinstance(e.get("id"), str) for e in entries):
-        return []
-    return entries
