@@ -52,19 +52,21 @@ class Attempts(Dict[int, List[str]]):
 class Storage(Server):
     """The object storage that attachments are redirected to. Addressed as 'localhost', so that it is another host.
 
-    `leaked` keeps the path of every call that brought an Authorization header; such a call is answered 400, as storage
-    does with a signed address.
+    `host`, where it is set, is what addresses begin with instead. `leaked` keeps the path of every call that brought
+    an Authorization header; such a call is answered 400, as storage does with a signed address.
     """
 
     def __init__(self, record_calls: bool = True) -> None:
         super().__init__(record_calls=record_calls)
         self.leaked: List[str] = []
         self.files: Dict[int, File] = {}
+        self.host: Optional[str] = None
         self.route("GET HEAD", "/files/{id}", self._file)
 
     def address(self, blob_id: int) -> str:
         """The signed address of a file."""
-        return "http://localhost:{}/files/{}?X-Amz-Signature=0123abcd".format(self.port, blob_id)
+        host = self.host or "http://localhost:{}".format(self.port)
+        return "{}/files/{}?X-Amz-Signature=0123abcd".format(host, blob_id)
 
     def refuse(self, call: Call) -> Optional[Answer]:
         if "authorization" in call.headers:
