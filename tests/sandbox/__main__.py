@@ -4,6 +4,7 @@ Nothing leaves this computer, and no account is needed.
 """
 
 import argparse
+import contextlib
 import os
 import shlex
 import signal
@@ -15,8 +16,9 @@ import time
 from typing import Any, Dict, List, Optional, Sequence
 
 try:
-    from .directory import make_directory
+    from .directory import EXAMPLE_SERVICE_ID, make_directory
     from .onevizion import OneVizion
+    from .page import write_page
     from .reading import as_read
     from .scenes import Scene, seed, seed_ordinary
     from .slack import Message, SharedFile, Slack
@@ -44,21 +46,42 @@ STATUS_COLOURS = {"SUCCESS": "green", "FAIL": "red"}
 def main(arguments: Sequence[str]) -> int:
     """Seed, run (or wait), show. Returns the exit status: 0 if all came as it was to be expected of the queue."""
     options = parse_arguments(arguments)
-    with OneVizion() as onevizion, Slack() as slack, tempfile.TemporaryDirectory(prefix="sandbox-") as directory:
+    with contextlib.ExitStack() as stack:
+        onevizion = stack.enter_context(OneVizion(service_id=EXAMPLE_SERVICE_ID))
+        slack = stack.enter_context(Slack())
+        directory = stack.enter_context(tempfile.TemporaryDirectory(prefix="sandbox-"))
         if options.records is None:
             scenes = seed(onevizion, slack)
         else:
             scenes = seed_ordinary(onevizion, slack, options.records, options.channels)
-        make_directory(directory, onevizion, slack, scheduled=not options.keep, **SETTINGS)
         say("OneVizion's stand-in is {}, Slack's is {}.".format(onevizion.url, slack.url))
+        environment = {"NO_PROXY": "127.0.0.1,localhost"}
+        if options.https:
+            environment = start_proxy(stack, onevizion, slack).environment()
+        settings = {} if options.https else SETTINGS
+        make_directory(directory, onevizion, slack, not options.keep, options.https, **settings)
         if options.keep:
-            keep(directory, next(iter(slack.channels.values())).name.lstrip("#"))
+            keep(directory, slack, environment if options.https else {})
         else:
-            exit_status = run_program(directory)
+            exit_status = run_program(directory, environment)
         show_messages(slack)
         show_records(scenes, onevizion)
         show_log(onevizion)
+        if options.page:
+            write_page(options.page, slack)
+            say("\nThe messages, as Slack draws them, are in {}.".format(options.page))
         return 0 if options.keep else show_verdict(surprises(scenes, exit_status, onevizion, slack), exit_status)
+
+
+def start_proxy(stack: contextlib.ExitStack, onevizion: OneVizion, slack: Slack) -> Any:
+    """Start the proxy that leads the real host names to the stand-ins, and return it."""
+    try:
+        from .proxy import Proxy
+    except ImportError as missing:
+        sys.exit("--https needs the package %s: install tests/requirements.txt" % missing.name)
+    proxy = stack.enter_context(Proxy(onevizion, slack))
+    say("The proxy {} leads the real addresses of both to them.".format(proxy.url))
+    return proxy
 
 
 def parse_arguments(arguments: Sequence[str]) -> argparse.Namespace:
@@ -73,6 +96,10 @@ def parse_arguments(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument(
         "--keep", action="store_true", help="run nothing: keep the stand-ins for commands by hand, until Ctrl-C"
     )
+    parser.add_argument(
+        "--https", action="store_true", help="with the real addresses and the example's settings, through a proxy"
+    )
+    parser.add_argument("--page", metavar="FILE", help="write an HTML page of the messages, as Slack draws them")
     options = parser.parse_args(arguments)
     if options.channels is not None and options.records is None:
         parser.error("--channels needs --records")
@@ -91,10 +118,10 @@ def positive(text: str) -> int:
 # Running the program
 
 
-def run_program(directory: str) -> int:
+def run_program(directory: str, environment: Dict[str, str]) -> int:
     """Run the program as the scheduler would, show its output as it comes, and return its exit status."""
     heading("The program's console")
-    environment = dict(os.environ, PYTHONUNBUFFERED="1", PYTHONIOENCODING="utf-8", NO_PROXY="127.0.0.1,localhost")
+    environment = dict(os.environ, PYTHONUNBUFFERED="1", PYTHONIOENCODING="utf-8", **environment)
     program = subprocess.Popen(
         [sys.executable, "module.py"],
         cwd=directory,
@@ -122,17 +149,24 @@ def show_lines(program: subprocess.Popen) -> None:
         say("  " + line.decode("utf-8", "replace").rstrip())
 
 
-def keep(directory: str, channel: str) -> None:
-    """Show how to use the stand-ins by hand, `channel` for a test message, and wait for Ctrl-C."""
+def keep(directory: str, slack: Slack, environment: Dict[str, str]) -> None:
+    """Show how to use the stand-ins by hand, with the variables to be set, and wait for Ctrl-C."""
+    channels = list(slack.channels.values())
     for number in (signal.SIGINT, signal.SIGTERM):  # also where a shell started the sandbox in the background
         signal.signal(number, signal.default_int_handler)
     try:
         heading("settings.json")
         with open(os.path.join(directory, "settings.json"), encoding="utf-8") as file:
             say(textwrap.indent(file.read().rstrip(), "  "))
+        heading("Channels in Slack")
+        for channel in channels:
+            state = "archived" if channel.archived else "private" if channel.private else "public"
+            say("  {}  {:<16} {}".format(channel.id, channel.name, "direct" if channel.user else state))
         heading("Try it in another terminal")
+        for name, value in sorted(environment.items()):
+            say("  export {}={}".format(name, shlex.quote(value)))
         say("  cd {}".format(shlex.quote(directory)))
-        for arguments in ("--check", "--dry-run", "--send-test {}".format(channel), ""):
+        for arguments in ("--check", "--dry-run", "--send-test {}".format(channels[0].name.lstrip("#")), ""):
             say("  {} module.py {}".format(shlex.quote(sys.executable), arguments).rstrip())
         say("\nBoth stand-ins run until Ctrl-C. Then {} is removed, and what".format(directory))
         say("became of the queue is shown.")

@@ -10,6 +10,8 @@ from .slack import Slack
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 PROGRAM_FILES = ("module.py", "settings_schema.json", "requirements.txt")
+EXAMPLE_URL = "https://example.onevizion.com"
+EXAMPLE_SERVICE_ID = 1000043  # that of the example in settings.json
 PROCESS_ID = 31337
 
 
@@ -26,10 +28,22 @@ def make_settings(onevizion: OneVizion, slack: Slack) -> Dict[str, Any]:
     }
 
 
-def make_directory(path: Any, onevizion: OneVizion, slack: Slack, scheduled: bool = True, **settings: Any) -> str:
+def example_settings(onevizion: OneVizion, slack: Slack) -> Dict[str, Any]:
+    """The repository's settings.json with the keys filled in, for a run through the proxy of tests/sandbox/proxy.py."""
+    with open(os.path.join(ROOT, "settings.json"), encoding="utf-8") as file:
+        values: Dict[str, Any] = json.load(file)
+    keys = make_settings(onevizion, slack)
+    del keys["slackUrl"]
+    return dict(values, **dict(keys, ovUrl=EXAMPLE_URL))
+
+
+def make_directory(
+    path: Any, onevizion: OneVizion, slack: Slack, scheduled: bool = True, https: bool = False, **settings: Any
+) -> str:
     """Fill the directory `path`, which is made if need be, and return it as text.
 
     scheduled  whether ihub_parameters.json is there, as in a run that the platform started
+    https      whether the settings are the example's, with the services' real addresses
     settings   replace or add keys of settings.json; ABSENT (of tests.sandbox.onevizion) removes one
     """
     directory = str(path)
@@ -39,7 +53,7 @@ def make_directory(path: Any, onevizion: OneVizion, slack: Slack, scheduled: boo
     package = os.path.join(directory, "slack_notification")
     shutil.rmtree(package, ignore_errors=True)
     shutil.copytree(os.path.join(ROOT, "slack_notification"), package, ignore=shutil.ignore_patterns("__pycache__"))
-    values = dict(make_settings(onevizion, slack), **settings)
+    values = dict((example_settings if https else make_settings)(onevizion, slack), **settings)
     values = {key: value for key, value in values.items() if value is not ABSENT}
     write_json(os.path.join(directory, "settings.json"), values)
     if scheduled:
@@ -49,7 +63,7 @@ def make_directory(path: Any, onevizion: OneVizion, slack: Slack, scheduled: boo
             "integrationId": 1,
             "integrationName": "Slack-notification",
             "readFromStdout": True,
-            "ovUrl": onevizion.url,
+            "ovUrl": EXAMPLE_URL if https else onevizion.url,
         }
         write_json(os.path.join(directory, "ihub_parameters.json"), parameters)
     return directory

@@ -30,6 +30,16 @@ LONG_TEXT = "\n".join(
 )
 
 
+READY = """Site 1204 (Miller Road) passed its final check on Monday.
+
+Crew: North 2, from 8:00 at gate B
+Permit: BP-2026-0417, valid until 30 November
+Plan of the site: https://maps.example.com/?site=1204"""
+
+# The users' names, in the order of the scenes.
+PEOPLE = ("jdoe", "asmith", "mgarcia", "lchen", "pnovak", "tbrown", "okim", "rsingh", "eweber", "dsilva", "hmeyer")
+
+
 class Scene(NamedTuple):
     """A record of the queue, what it shows, and the status to be expected of it after the run."""
 
@@ -49,7 +59,7 @@ class Stage:
         self, shows: str, typed: Optional[str], subj: str, msg: str, expected: str = "SUCCESS", **record: Any
     ) -> None:
         """Queue a notification for a new user whose channel field holds `typed`."""
-        user_id = self.onevizion.add_user(typed)
+        user_id = self.onevizion.add_user(typed, key=PEOPLE[len(self.scenes) % len(PEOPLE)])
         record_id = self.onevizion.add_record(user_id, subj, msg, **record)
         self.scenes.append(Scene(record_id, shows, expected))
 
@@ -65,14 +75,22 @@ def seed(onevizion: OneVizion, slack: Slack) -> List[Scene]:
     slack.add_channel("deliveries")
     person = slack.add_person()
     files = [
-        onevizion.add_file("permit 1204.pdf", b"%PDF-1.4 permit", "application/pdf"),
+        onevizion.add_file("permit 1204.pdf", b"%PDF-1.4 permit" * 2000, "application/pdf"),
         onevizion.add_file("contract.docx", b"not for everybody"),
-        onevizion.add_file("site photo.jpg", b"\xff\xd8\xff photo", "image/jpeg"),
+        onevizion.add_file("site photo.jpg", b"\xff\xd8\xff photo" * 9000, "image/jpeg"),
+        onevizion.add_file("Site 1204 plan.pdf", b"%PDF-1.4 plan of the site" * 5000, "application/pdf"),
     ]
     onevizion.fault("GET /api/v3/files/{}$".format(files[1]), times=None, status=403, body="Forbidden")
 
     stage = Stage(onevizion)
-    stage.add("a public channel", "#ops", "Site 1204 is ready", "Construction may begin on *Monday*.")
+    plan = files.pop()
+    stage.add(
+        "a public channel; an attachment",
+        "#ops",
+        "Site 1204 is ready for construction",
+        READY,
+        blob_ids=[plan],
+    )
     stage.add("a private channel, by ID; an HTML mail", board, "Quarterly report", HTML_MAIL, html=True)
     stage.add(
         "a link copied from Slack; a text of {:,} characters".format(len(LONG_TEXT)),
