@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import os
 import socket
 import time
 import urllib.request
@@ -9,14 +10,16 @@ import urllib.request
 import pytest
 import requests
 
-from tests.sandbox.directory import make_directory
+from tests.sandbox.directory import EXAMPLE_SERVICE_ID, ROOT, make_directory
 from tests.sandbox.onevizion import ABSENT, LogEntry, OneVizion
+from tests.sandbox.page import write_page
 from tests.sandbox.reading import as_read
 from tests.sandbox.slack import Post, SharedFile, Slack
 
 OV_AUTH = {"Authorization": "Bearer test-access-key:test-secret-key"}
 SLACK_AUTH = {"Authorization": "Bearer xoxb-test-token"}
 QUEUE = "/api/internal/notif/queue"
+PARAMETERS = "ihub_parameters.json"
 TIMEOUT_SECONDS = 10
 
 
@@ -716,6 +719,52 @@ def test_a_message_without_blocks_is_shown_as_its_markup_is_read(slack):
     assert as_read(slack.messages[0]) == "*A & B* plan (https://a.example) [mention !channel]"
 
 
+def drawn(slack, path):
+    write_page(str(path), slack)
+    return path.read_text(encoding="utf-8")
+
+
+def test_the_page_draws_blocks_with_their_structure_and_escapes_what_they_hold(slack, tmp_path):
+    slack.add_channel("ops")
+    blocks = [
+        {"type": "header", "text": {"type": "plain_text", "text": "<script>alert(1)</script>"}},
+        rich(
+            section({"type": "text", "text": "*now*", "style": {"bold": True}}),
+            {"type": "rich_text_list", "style": "ordered", "offset": 1, "elements": [section("x")]},
+            section("<b>a</b>", kind="rich_text_preformatted"),
+            section({"type": "link", "url": "https://a.example/?b&c", "text": '"plan"'}),
+            section({"type": "link", "url": "javascript:alert(1)", "text": "trap"}),
+        ),
+    ]
+    assert post(slack, "ops", "plain", blocks=json.dumps(blocks)) == "ok"
+    page = drawn(slack, tmp_path / "page.html")
+    for expected in (
+        '<div class="header">&lt;script&gt;alert(1)&lt;/script&gt;</div>',
+        "<div><b>*now*</b></div>",
+        "<li style='list-style-type:\"2. \"'>x</li>",
+        "<pre>&lt;b&gt;a&lt;/b&gt;</pre>",
+        '<a href="https://a.example/?b&amp;c">&quot;plan&quot;</a>',
+        "<div>trap</div>",
+    ):
+        assert expected in page
+    assert "<script" not in page
+    assert "plain" not in page.split("<main>")[1]
+
+
+def test_the_page_shows_threads_and_files_below_their_message_and_needs_nothing_from_elsewhere(slack, tmp_path):
+    channel, _ = slack.add_channel("ops"), slack.add_channel("empty")
+    first = call(slack, "chat.postMessage", channel="ops", text="*A &amp; B* <https://a.example|it>").json()["ts"]
+    post(slack, "ops", "next message")
+    post(slack, "ops", "the reply", thread_ts=first)
+    upload(slack, b"1234567", channel_id=channel, thread_ts=first)
+    page = drawn(slack, tmp_path / "page.html")
+    places = [page.index(words) for words in ("<b>A &amp; B</b>", "2 replies", "the reply", "The plan", "next message")]
+    assert places == sorted(places)
+    assert "empty" not in page
+    assert {piece.split('"')[0][:5] for piece in page.split('src="')[1:]} == {"data:"}
+    assert "url(" not in page
+
+
 # Slack: limits
 
 
@@ -836,3 +885,18 @@ def test_a_directory_holds_the_module_and_settings_for_the_stand_ins(onevizion, 
 def test_a_directory_for_a_run_by_hand_has_no_parameters_of_the_platform(onevizion, slack, tmp_path):
     make_directory(tmp_path, onevizion, slack, scheduled=False)
     assert not (tmp_path / "ihub_parameters.json").exists()
+
+
+def test_a_directory_for_the_real_addresses_has_the_examples_settings_with_the_keys_filled_in(tmp_path):
+    with OneVizion(service_id=EXAMPLE_SERVICE_ID) as onevizion, Slack() as slack:
+        make_directory(tmp_path, onevizion, slack, https=True)
+    with open(os.path.join(ROOT, "settings.json"), encoding="utf-8") as file:
+        example = json.load(file)
+    settings, parameters = [json.loads((tmp_path / name).read_text()) for name in ("settings.json", PARAMETERS)]
+    assert set(settings) == set(example)
+    assert (settings["slackBotToken"], settings["ovSecretKey"]) == (slack.token, onevizion.secret_key)
+    assert settings["ovUrl"] == parameters["ovUrl"] == "https://example.onevizion.com"
+    filled = {"ovUrl", "ovAccessKey", "ovSecretKey", "serviceId", "channelField", "slackBotToken"}
+    assert {name: settings[name] for name in set(settings) - filled} == {
+        name: example[name] for name in set(example) - filled
+    }

@@ -22,6 +22,11 @@ SAFE_LINK = re.compile(r"(https?|mailto|tel):", re.IGNORECASE)
 BULLETS = ("disc", "circle", "square")
 FILE_COLOURS = {"pdf": "#e01e5a", "jpg": "#36c5f0", "png": "#36c5f0", "xlsx": "#2eb67d", "docx": "#1264a3"}
 
+LOCK = (
+    '<svg viewBox="0 0 20 20" width="13" height="13" fill="none" stroke="currentColor" stroke-width="2">'
+    '<rect x="3" y="9" width="14" height="9" rx="2"/><path d="M6 9V6a4 4 0 0 1 8 0v3"/></svg>'
+)
+
 PAGE = """<!DOCTYPE html>
 <html lang="en"><head><meta charset="utf-8"><title>Slack, as the sandbox's messages look in it</title>
 <meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'; img-src data:">
@@ -48,7 +53,7 @@ def write_page(path: str, slack: Slack) -> None:
 
 def title(channel: Channel) -> str:
     """The channel's name with its sign: #, a lock, or a person's dot."""
-    sign = "🔒" if channel.private else "<i></i>" if channel.user else "#"
+    sign = LOCK if channel.private else "<i></i>" if channel.user else "#"
     return "<span>{}</span> {}".format(sign, escape(channel.name.lstrip("#")))
 
 
@@ -141,8 +146,8 @@ def draw_link(url: str, label: str) -> str:
 
 
 def draw_plain(text: str) -> str:
-    """Text that is no markup."""
-    return escape(text)
+    """Text that is no markup; what no browser shows becomes a sign."""
+    return escape(re.sub("[\x00-\x08\x0b-\x1f\x7f\ud800-\udfff]", "\ufffd", text))
 
 
 def draw_mrkdwn(text: str) -> str:
@@ -156,5 +161,5 @@ def draw_mrkdwn(text: str) -> str:
             drawn += "<mark>{}</mark>".format(draw_plain(target))
         else:
             drawn += draw_link(unescape(target), draw_plain(unescape(label or target)))
-    drawn = re.sub(r"```\n?(.*?)\n?```", r"<pre>\1</pre>", drawn, flags=re.DOTALL)
+    drawn = re.sub(r"\n*```\n?(.*?)\n?```\n*", r"<pre>\1</pre>", drawn, flags=re.DOTALL)
     return '<div class="mrkdwn">{}</div>'.format(re.sub(r"(?<![\w*])\*([^*\n]+)\*(?![\w*])", r"<b>\1</b>", drawn))

@@ -29,7 +29,7 @@ STORAGE_HOST = "storage.example.net"
 HEAD_BYTES = 65536  # of a CONNECT request, at most
 PIECE_BYTES = 65536
 CONNECT_SECONDS = 10  # for the head and the TLS handshake of a client that has fallen silent
-NO_VARIABLES = ("HTTP_PROXY", "ALL_PROXY", "NO_PROXY", "SSL_CERT_FILE", "CURL_CA_BUNDLE")
+CLEARED = ("HTTP_PROXY", "ALL_PROXY", "NO_PROXY", "CURL_CA_BUNDLE")  # as a shell may have set them
 
 
 class Proxy:
@@ -89,7 +89,7 @@ class Proxy:
         address = self.url
         if self.user:
             address = address.replace("://", "://{}:{}@".format(self.user, self.password))
-        cleared = {form: "" for name in NO_VARIABLES for form in (name, name.lower())}
+        cleared = {form: "" for name in CLEARED for form in (name, name.lower())}
         return dict(cleared, HTTPS_PROXY=address, https_proxy=address, REQUESTS_CA_BUNDLE=self.ca_file)
 
     # The threads: one that accepts, and two for each connection, one a direction
