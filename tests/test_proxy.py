@@ -5,6 +5,7 @@ import os
 import ssl
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import requests
@@ -80,6 +81,26 @@ def test_an_upload_goes_to_the_host_for_files(proxy):
     files = json.dumps([{"id": ticket["file_id"]}])
     assert ask(proxy, "POST", api + "completeUploadExternal", headers=SLACK_AUTH, data={"files": files}).json()["ok"]
     assert proxy.slack.files[0].content == content
+
+
+def test_many_clients_at_once_each_get_their_own_answers_whole(proxy):
+    blob = proxy.onevizion.add_file("plan.pdf", bytes(range(256)) * 400)
+
+    def fetch(_):
+        with requests.Session() as session:
+            session.trust_env, session.verify = False, proxy.ca_file
+            session.proxies = {"https": proxy.url}
+            for _ in range(10):
+                url = f"{OV}/api/v3/files/{blob}"
+                answer = session.get(url, headers=OV_AUTH, timeout=TIMEOUT_SECONDS)
+                assert answer.content == bytes(range(256)) * 400
+                url = "https://slack.com/api/auth.test"
+                answer = session.post(url, data=b"x" * 50000, headers=SLACK_AUTH, timeout=TIMEOUT_SECONDS)
+                assert answer.json()["ok"]
+        return "whole"
+
+    with ThreadPoolExecutor(16) as pool:
+        assert set(pool.map(fetch, range(16))) == {"whole"}
 
 
 def test_a_proxy_with_a_password_answers_407_to_whoever_does_not_give_it(proxy):

@@ -816,6 +816,16 @@ def test_an_empty_file_or_one_without_a_name_gets_no_upload_address(slack):
         assert call(slack, "files.getUploadURLExternal", **arguments).json()["error"] == "invalid_arguments"
 
 
+def test_no_upload_gets_the_id_of_another_one_under_way_or_complete(slack):
+    def begin():
+        return call(slack, "files.getUploadURLExternal", filename="plan.pdf", length=1).json()
+
+    first, second = begin(), begin()
+    requests.post(first["upload_url"], data=b"x", timeout=TIMEOUT_SECONDS)
+    assert call(slack, "files.completeUploadExternal", files=json.dumps([{"id": first["file_id"]}])).json()["ok"]
+    assert begin()["file_id"] not in (first["file_id"], second["file_id"])
+
+
 def test_the_address_of_an_upload_can_have_another_host(slack):
     slack.upload_host = "https://files.slack.com"
     answer = call(slack, "files.getUploadURLExternal", filename="a", length=1).json()

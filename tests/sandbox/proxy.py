@@ -6,6 +6,7 @@ where HTTPS_PROXY and REQUESTS_CA_BUNDLE are set. Bytes are handed on as they co
 
 import base64
 import os
+import selectors
 import shutil
 import socket
 import ssl
@@ -79,9 +80,9 @@ class Proxy:
         self._slack.upload_host = None
         self._onevizion.storage.host = None
         if self._listener is not None:
-            self._sockets.append(self._listener)
+            close(self._listener)
         for open_socket in self._sockets:
-            close(open_socket)
+            end(open_socket)  # its own thread closes it
         shutil.rmtree(self._directory, ignore_errors=True)
 
     def environment(self) -> Dict[str, str]:
@@ -92,7 +93,7 @@ class Proxy:
         cleared = {form: "" for name in CLEARED for form in (name, name.lower())}
         return dict(cleared, HTTPS_PROXY=address, https_proxy=address, REQUESTS_CA_BUNDLE=self.ca_file)
 
-    # The threads: one that accepts, and two for each connection, one a direction
+    # The threads: one that accepts, and one for each connection
 
     def _accept(self, listener: socket.socket) -> None:
         while True:
@@ -123,8 +124,7 @@ class Proxy:
             close(client)
             return
         inside.settimeout(None)
-        start(hand_on, service, inside)
-        hand_on(inside, service)
+        relay(inside, service)
 
     def _refusal(self, host: str, headers: Dict[str, str]) -> str:
         """The status line's end with which a CONNECT is refused; '' lets it through."""
@@ -177,24 +177,40 @@ def read_connect(client: socket.socket) -> Tuple[str, Dict[str, str]]:
     return host.lower(), {name.lower(): value.strip() for name, value in pairs}
 
 
-def hand_on(source: socket.socket, target: socket.socket) -> None:
-    """Copy bytes until one side ends; then both do."""
+def relay(client: ssl.SSLSocket, service: socket.socket) -> None:
+    """Copy bytes in both directions until one side ends; then both do.
+
+    One thread does both: OpenSSL spoils a connection that one thread reads while another writes.
+    """
+    other = {client: service, service: client}
+    with selectors.DefaultSelector() as selector:
+        for either in other:
+            selector.register(either, selectors.EVENT_READ)
+        try:
+            while True:
+                # What is decrypted already shows on no socket.
+                ready = [client] if client.pending() else [key.fileobj for key, _ in selector.select()]
+                for source in ready:
+                    piece = source.recv(PIECE_BYTES)
+                    if not piece:
+                        return
+                    other[source].sendall(piece)
+        except (OSError, ValueError):  # cut by either side, or by the end of the proxy
+            pass
+        finally:
+            close(client)
+            close(service)
+
+
+def end(open_socket: socket.socket) -> None:
+    """End a connection in both directions, so that a thread which waits on it wakes up."""
     try:
-        while True:
-            piece = source.recv(PIECE_BYTES)
-            if not piece:
-                break
-            target.sendall(piece)
-    except (OSError, ValueError):
+        socket.socket.shutdown(open_socket, socket.SHUT_RDWR)  # ssl's own changes the object
+    except OSError:
         pass
-    close(source)
-    close(target)
 
 
 def close(open_socket: socket.socket) -> None:
-    """End a connection in both directions, also for a thread that waits on it."""
-    try:
-        open_socket.shutdown(socket.SHUT_RDWR)
-    except (OSError, ValueError):
-        pass
+    """End a connection and give its socket back."""
+    end(open_socket)
     open_socket.close()

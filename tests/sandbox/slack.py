@@ -66,6 +66,7 @@ class Slack(Server):
         self._people: Dict[str, str] = {}
         self._public: Dict[str, str] = {}
         self._uploads: Dict[str, Upload] = {}
+        self._tickets = 0
         self._last_accepted: Dict[str, float] = {}
         self._lately_accepted: Deque[float] = deque()
 
@@ -244,7 +245,8 @@ class Slack(Server):
         name, length = arguments.get("filename"), str(arguments.get("length", ""))
         if not name or not length.isdigit() or int(length) == 0:
             return failure("invalid_arguments")
-        file_id = "F{:010d}".format(len(self._uploads) + 1)
+        self._tickets += 1
+        file_id = "F{:010d}".format(self._tickets)
         self._uploads[file_id] = Upload(name, int(length))
         url = "{}/upload/v1/{}".format(self.upload_host or self.url, file_id)
         return json_answer({"ok": True, "upload_url": url, "file_id": file_id})
