@@ -1,0 +1,108 @@
+"""Run pip for a scheduled run. Imported only where there is something to install: what it imports costs time."""
+
+import contextlib
+import glob
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from typing import Any, Iterator, List, Sequence
+
+from .errors import EXIT_SIGNAL_BASE, clipped
+from .packages import MARK, mark
+
+# What is being made, or on its way out. A name with the process's number: a pip that outlived its run writes elsewhere.
+ASIDE = ".slack-notification.packages-"
+PROCESS_LIMIT_SECONDS = 600  # pip may have to build a package; below the 15 minutes after which a run ends itself
+LAST_WORDS_LINES = 5  # pip says at its end what went wrong
+LAST_WORDS_CHARACTERS = 300  # of each line: it becomes a record of OneVizion's log
+# Tells in a process of its own what is wrong with the packages, so that a failed import leaves nothing behind.
+CHECK = (
+    "import sys; sys.path[:0] = sys.argv[1:]; from slack_notification import packages; "
+    "sys.exit('\\n'.join(packages.faults()) or 0)"
+)
+
+
+def install(home: str, target: str, wanted: bytes) -> List[str]:
+    """Install home/requirements.txt and put it in place as `target`; return why that did not work, [] where it did.
+
+    Whenever it is killed, `target` is whole, or the next call finds the whole one aside. To be called under the lock.
+    """
+    aside = glob.glob(os.path.join(glob.escape(home), ASIDE + "*"))
+    whole = [directory for directory in aside if mark(directory) == wanted]
+    fresh = whole[0] if whole else os.path.join(home, ASIDE + str(os.getpid()))
+    old = fresh + ".old"
+    try:
+        _remove([directory for directory in aside if directory != fresh])
+        says = [] if whole else _fill(home, fresh, wanted)
+        if says:
+            return says
+        if os.path.exists(target):
+            os.rename(target, old)
+        os.rename(fresh, target)
+    except OSError as error:
+        return ["%s: %s" % (type(error).__name__, error.strerror)]
+    finally:
+        _remove([fresh, old] if os.path.exists(target) else [])
+    return []
+
+
+def check(home: str, paths: Sequence[str] = ()) -> List[str]:
+    """Return what is wrong with the packages of this Python, with these directories first on its path."""
+    return last_words([sys.executable, "-W", "ignore", "-c", CHECK] + list(paths) + [home])
+
+
+def last_words(command: Sequence[str]) -> List[str]:
+    """Run a program to its end; return [] for status 0, else its last lines, without the credentials in addresses."""
+    # PIP_USER: a setting --user cannot go with --target. COLUMNS: pip folds no address in two, so that it is found below.
+    environment = dict(os.environ, PIP_USER="0", COLUMNS="10000")
+    with tempfile.TemporaryFile() as output, _ended_by_signals():
+        try:
+            status: Any = subprocess.run(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                env=environment,
+                timeout=PROCESS_LIMIT_SECONDS,
+            ).returncode
+        except subprocess.TimeoutExpired:
+            return ["did not end within %d s" % PROCESS_LIMIT_SECONDS]
+        output.seek(0)
+        text = re.sub(r"://\S*@", "://***@", output.read().decode("utf-8", "replace"))
+    lines = ["".join(filter(str.isprintable, line)) for line in text.splitlines() if line.strip()]
+    said = [clipped(line, LAST_WORDS_CHARACTERS) for line in lines[-LAST_WORDS_LINES:]]
+    return (said or ["ended with status %s" % status]) if status else []
+
+
+def _fill(home: str, fresh: str, wanted: bytes) -> List[str]:
+    command = [sys.executable, "-m", "pip", "install", "--no-input", "--disable-pip-version-check"]
+    says = last_words(command + ["--target", fresh, "-r", os.path.join(home, "requirements.txt")])
+    says = says or check(home, [fresh])
+    if not says:
+        with open(os.path.join(fresh, MARK), "wb") as file:
+            file.write(wanted)
+    return says
+
+
+def _remove(directories: Sequence[str]) -> None:
+    for directory in directories:
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _ended_by_signals() -> Iterator[None]:
+    """Let SIGTERM and SIGINT end the program with an exception, which takes the process that it started along."""
+
+    def end(number: int, frame: Any) -> None:
+        raise SystemExit(EXIT_SIGNAL_BASE + number)
+
+    before = [(number, signal.signal(number, end)) for number in (signal.SIGTERM, signal.SIGINT)]
+    try:
+        yield
+    finally:
+        for number, handler in before:
+            signal.signal(number, handler)

@@ -1,0 +1,59 @@
+"""The lock of the working directory: two runs at once would send every record twice."""
+
+import contextlib
+import datetime
+import sys
+from typing import BinaryIO, Iterator, NamedTuple, Optional
+
+LOCK_FILE = ".slack-notification.lock"
+START_FORMAT = "%Y-%m-%dT%H:%M:%SZ"
+START_BYTES = 40  # more than START_FORMAT needs
+# Windows lets nobody read bytes that are locked, so the locked one is far behind the start time.
+LOCKED_BYTE = 1 << 20
+
+
+class Held(NamedTuple):
+    """Whether this run is alone; else since when the other one runs (UTC, None where unknown). `problem`: no lock at all."""
+
+    alone: bool
+    since: Optional[datetime.datetime] = None
+    problem: str = ""
+
+
+@contextlib.contextmanager
+def only_run(path: str = LOCK_FILE) -> Iterator[Held]:
+    """Hold the lock of a directory, if no other run does. The system drops the lock of a dead run."""
+    with contextlib.ExitStack() as stack:
+        try:
+            # Mode "a" empties nothing: the start time in the file is the other run's. No child process inherits it.
+            file = stack.enter_context(open(path, "a+b", buffering=0))
+            held = _take(file)
+            if held.alone:
+                file.write(datetime.datetime.now(datetime.timezone.utc).strftime(START_FORMAT).encode())
+                stack.callback(file.truncate, 0)
+        except OSError as error:
+            text = "the lock file %s cannot be used (%s): two runs at once would not notice each other, and send twice"
+            held = Held(True, None, text % (path, error.strerror or type(error).__name__))
+        yield held
+
+
+def _take(file: BinaryIO) -> Held:
+    try:
+        if sys.platform == "win32":
+            import msvcrt
+
+            file.seek(LOCKED_BYTE)
+            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+        else:
+            import fcntl
+
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except (BlockingIOError, PermissionError):
+        file.seek(0)
+        try:
+            since = datetime.datetime.strptime(file.read(START_BYTES).decode("ascii", "replace"), START_FORMAT)
+        except ValueError:
+            return Held(False)
+        return Held(False, since.replace(tzinfo=datetime.timezone.utc))
+    file.truncate(0)
+    return Held(True)
