@@ -11,7 +11,7 @@ import sys
 import tempfile
 from typing import Any, Iterator, List, Sequence
 
-from .errors import EXIT_SIGNAL_BASE, clipped
+from .errors import EXIT_SIGNAL_BASE
 from .packages import MARK, mark
 
 # What is being made, or on its way out. A name with the process's number: a pip that outlived its run writes elsewhere.
@@ -57,7 +57,7 @@ def check(home: str, paths: Sequence[str] = ()) -> List[str]:
 
 def last_words(command: Sequence[str]) -> List[str]:
     """Run a program to its end; return [] for status 0, else its last lines, without the credentials in addresses."""
-    # PIP_USER: a setting --user cannot go with --target. COLUMNS: pip folds no address in two, so that it is found below.
+    # PIP_USER: the setting --user cannot go with --target. COLUMNS: pip folds no address, so that it is found below.
     environment = dict(os.environ, PIP_USER="0", COLUMNS="10000")
     with tempfile.TemporaryFile() as output, _ended_by_signals():
         try:
@@ -74,7 +74,7 @@ def last_words(command: Sequence[str]) -> List[str]:
         output.seek(0)
         text = re.sub(r"://\S*@", "://***@", output.read().decode("utf-8", "replace"))
     lines = ["".join(filter(str.isprintable, line)) for line in text.splitlines() if line.strip()]
-    said = [clipped(line, LAST_WORDS_CHARACTERS) for line in lines[-LAST_WORDS_LINES:]]
+    said = [line[:LAST_WORDS_CHARACTERS] for line in lines[-LAST_WORDS_LINES:]]
     return (said or ["ended with status %s" % status]) if status else []
 
 

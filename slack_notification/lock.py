@@ -13,7 +13,7 @@ LOCKED_BYTE = 1 << 20
 
 
 class Held(NamedTuple):
-    """Whether this run is alone; else since when the other one runs (UTC, None where unknown). `problem`: no lock at all."""
+    """Whether this run is alone; else since when the other runs (UTC, None: unknown). `problem`: there is no lock."""
 
     alone: bool
     since: Optional[datetime.datetime] = None

@@ -9,7 +9,7 @@ import re
 import sys
 from typing import Any, List, NoReturn, Sequence, Tuple
 
-from .errors import EXIT_CANNOT_WORK, clipped
+from .errors import EXIT_CANNOT_WORK
 
 HERE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 REQUIREMENTS_FILE = os.path.join(HERE, "requirements.txt")
@@ -83,7 +83,7 @@ def _version(name: str) -> str:
 
             return metadata.version(name) or ""
         resources: Any = importlib.import_module("pkg_resources")
-        return next((found.version for found in resources.WorkingSet() if found.key == name), "")
+        return str(next((found.version for found in resources.WorkingSet() if found.key == name), ""))
     except ImportError:
         return ""
 
@@ -101,7 +101,7 @@ def _foreign_slack() -> str:
 
 
 def _line(error: Exception) -> str:
-    return clipped("%s: %s" % (type(error).__name__, " ".join(str(error).split())), REASON_CHARACTERS)
+    return ("%s: %s" % (type(error).__name__, " ".join(str(error).split())))[:REASON_CHARACTERS]
 
 
 def _refuse(lines: Sequence[str], scheduled: bool) -> NoReturn:

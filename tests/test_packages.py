@@ -1,0 +1,215 @@
+"""The packages: a directory of the module's own under the scheduler, a check when started by hand."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import zipfile
+
+import pytest
+
+from slack_notification import packages
+from tests.world import PROCESS_TIMEOUT_SECONDS, finish
+
+PROGRAM = """
+import sys
+from slack_notification.lock import only_run
+from slack_notification.packages import use_packages
+with only_run() as held:
+    before = set(sys.modules)
+    warning = use_packages(sys.argv[1] == "scheduled", held.alone)
+    heavy = {"subprocess", "tempfile", "importlib.metadata", "pkg_resources"} & (set(sys.modules) - before)
+    if held.alone:
+        import alpha
+        print("alpha", alpha.VERSION, "warning" if warning else "", sorted(heavy) if "heavy" in sys.argv else "")
+        print(warning, file=sys.stderr)
+    else:
+        print("another run")
+"""
+# Like pip, but from the file "version", so that a test says what is to be had, and counts the calls.
+PIP = """
+import os, sys
+open("calls", "a").write("x")
+target = sys.argv[sys.argv.index("--target") + 1]
+os.makedirs(os.path.join(target, "alpha-%(version)s.dist-info"))
+open(os.path.join(target, "alpha-%(version)s.dist-info", "METADATA"), "w").write("Name: alpha\\nVersion: %(version)s\\n")
+open(os.path.join(target, "alpha.py"), "w").write("VERSION = '%(version)s'\\n")
+print("pip talks")
+"""
+HANGS = "import sys, time\nopen('hangs', 'w').close()\ntime.sleep(60)\n"
+FAILS = "print('Looking')\nsys.exit('ERROR: no route to https://jane:s3cr@t@packages.example/simple')\n"
+
+
+class Module:
+    """A module's directory that needs the package alpha, a pip of its own, and a shared directory of packages."""
+
+    def __init__(self, path):
+        self.path = str(path)
+        shutil.copytree(os.path.dirname(packages.__file__), self.at("slack_notification"))
+        self.write("program.py", PROGRAM)
+        self.write("requirements.txt", "alpha>=1.2,<2\n")
+        os.makedirs(self.at("shared"))
+
+    def at(self, *names):
+        return os.path.join(self.path, *names)
+
+    def write(self, name, text):
+        os.makedirs(os.path.dirname(self.at(name)), exist_ok=True)
+        with open(self.at(name), "w") as file:
+            file.write(text)
+
+    def pip(self, text=PIP % {"version": "1.5"}):
+        self.write("pip/__main__.py", "import sys\n" + text)
+
+    def share(self, version, code="VERSION = '%s'\n"):
+        self.write("shared/alpha-%s.dist-info/METADATA" % version, "Name: alpha\nVersion: %s\n" % version)
+        self.write("shared/alpha.py", code % version if "%s" in code else code)
+
+    def start(self, *arguments, **environment):
+        return subprocess.Popen(
+            [sys.executable, "program.py"] + list(arguments or ["scheduled"]),
+            cwd=self.path,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            universal_newlines=True,
+            env=dict(os.environ, PYTHONPATH=self.at("shared"), **environment),
+        )
+
+    def run(self, *arguments, **environment):
+        return finish(self.start(*arguments, **environment))
+
+    def leftovers(self):
+        return [name for name in os.listdir(self.path) if name.startswith(".slack-notification.packages")]
+
+
+@pytest.fixture
+def module(tmp_path):
+    return Module(tmp_path / "module")
+
+
+def until(condition):
+    """Wait for another process to get somewhere."""
+    import time
+
+    end = time.monotonic() + PROCESS_TIMEOUT_SECONDS
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.01)
+
+
+def test_a_scheduled_run_installs_once_for_each_requirements_file_and_wins_over_what_others_installed(module):
+    module.share("1.3")
+    module.pip()
+    for _ in range(2):
+        run = module.run()
+        assert (run.status, run.stdout.strip()) == (0, "alpha 1.5")
+    assert os.path.getsize(module.at("calls")) == 1
+    assert module.run("scheduled", "heavy").stdout.strip() == "alpha 1.5  []"
+    module.write("requirements.txt", "alpha>=1.4,<2\n")
+    module.pip(PIP % {"version": "1.6"})
+    assert module.run().stdout.strip() == "alpha 1.6"
+    assert module.leftovers() == []
+
+
+def test_the_real_pip_installs_though_the_python_is_externally_managed(module, tmp_path):
+    name = module.at("wheels", "alpha-1.5-py3-none-any.whl")
+    os.makedirs(module.at("wheels"))
+    with zipfile.ZipFile(name, "w") as wheel:
+        wheel.writestr("alpha.py", "VERSION = '1.5'\n")
+        wheel.writestr("alpha-1.5.dist-info/METADATA", "Metadata-Version: 2.1\nName: alpha\nVersion: 1.5\n")
+        wheel.writestr("alpha-1.5.dist-info/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        wheel.writestr("alpha-1.5.dist-info/RECORD", "")
+    # What makes pip look for the mark of PEP 668, and find it: a standard library of the test's own.
+    module.write(
+        "shared/sitecustomize.py",
+        "import sys, sysconfig\nsys.prefix = sys.base_prefix\n"
+        "known = sysconfig.get_path\nsysconfig.get_path = lambda name, *a, **k: "
+        "%r if name == 'stdlib' else known(name, *a, **k)\n" % module.at("stdlib"),
+    )
+    module.write("stdlib/EXTERNALLY-MANAGED", "[externally-managed]\nError=managed\n")
+    run = module.run(PIP_NO_INDEX="1", PIP_FIND_LINKS=module.at("wheels"))
+    assert (run.status, run.stdout.strip()) == (0, "alpha 1.5"), run.console
+
+
+def test_where_pip_fails_what_is_there_is_used_with_a_warning_if_its_version_satisfies(module):
+    module.share("1.3")
+    module.pip(FAILS)
+    run = module.run()
+    assert (run.status, run.stdout.strip()) == (0, "alpha 1.3 warning")
+    assert "pip: ERROR: no route to https://***@packages.example/simple" in run.console
+
+
+def test_where_pip_fails_the_older_directory_goes_on_being_used(module):
+    module.pip()
+    module.run()
+    module.write("requirements.txt", "alpha>=1.1,<2\n")
+    module.pip(FAILS)
+    assert module.run().stdout.strip() == "alpha 1.5 warning"
+
+
+def test_where_nothing_there_is_enough_stdout_says_why_without_the_password(module):
+    module.share("1.0")
+    module.pip(FAILS)
+    run = module.run()
+    assert run.status == 2
+    assert "pip: ERROR: no route to https://***@packages.example/simple\n" in run.stdout
+    assert "alpha is too old (has 1.0, needs >=1.2,<2)" in run.stdout
+    assert run.stdout in run.console
+    assert "s3cr" not in run.stdout + run.console
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals of another kind")
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_a_run_that_is_ended_while_pip_works_leaves_the_next_one_to_install(module, number):
+    module.pip("import os\nopen('pid', 'w').write(str(os.getpid()))\n" + HANGS)
+    process = module.start()
+    until(lambda: os.path.exists(module.at("hangs")))
+    other = module.run()  # two first runs at once
+    assert (other.status, other.stdout) == (0, "another run\n")
+    process.send_signal(number)
+    assert finish(process).status == (143 if number == signal.SIGTERM else -9)
+    with open(module.at("pid")) as file:
+        pid = int(file.read())
+    if number == signal.SIGTERM:
+        with pytest.raises(ProcessLookupError):
+            os.kill(pid, 0)
+    else:
+        os.kill(pid, signal.SIGKILL)
+    module.pip()
+    assert module.run().stdout.strip() == "alpha 1.5"
+    assert module.leftovers() == []
+
+
+def test_a_kill_between_moving_the_old_directory_away_and_the_new_one_in_loses_nothing(module):
+    module.pip()
+    module.run()
+    os.rename(module.at(".packages"), module.at(".slack-notification.packages-7"))
+    module.pip(FAILS)
+    assert module.run().stdout.strip() == "alpha 1.5"
+    assert module.leftovers() == []
+
+
+@pytest.mark.parametrize(
+    ("version", "code", "says"),
+    [
+        (None, "", "alpha is missing"),
+        ("1.1.9", "", "alpha is too old (has 1.1.9, needs >=1.2,<2)"),
+        ("2.0", "", "alpha is too new (has 2.0, needs >=1.2,<2)"),
+        ("1.3", "import no_such_part\n", "alpha is broken (ModuleNotFoundError: No module named 'no_such_part')"),
+    ],
+)
+def test_by_hand_it_says_what_is_wrong_with_a_package_and_installs_nothing(module, version, code, says):
+    module.pip()
+    if version:
+        module.share(version, code)
+    run = module.run("by hand")
+    assert (run.status, run.stdout) == (2, "")
+    assert "The Python package %s\nInstall what the module needs: %s -m pip" % (says, sys.executable) in run.console
+    assert not os.path.exists(module.at("calls"))
+
+
+def test_every_line_of_the_requirements_file_is_understood():
+    with open(packages.REQUIREMENTS_FILE) as file:
+        text = file.read()
+    assert len(packages.REQUIREMENT.findall(text)) == len(text.splitlines())
