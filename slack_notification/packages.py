@@ -112,7 +112,8 @@ def _refuse(lines: Sequence[str], scheduled: bool) -> NoReturn:
 
 def _put_first(directory: str) -> str:
     sys.path.insert(0, directory)
-    importlib.invalidate_caches()
+    # Not importlib.invalidate_caches(), which imports importlib.metadata.
+    sys.path_importer_cache.pop(directory, None)
     return ""
 
 

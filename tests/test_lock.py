@@ -10,7 +10,7 @@ from slack_notification.lock import only_run
 HOLDER = (
     "import subprocess, sys; from slack_notification.lock import only_run\n"
     "with only_run(sys.argv[1]) as held:\n"
-    "    child = subprocess.Popen([sys.executable, '-c', 'input()'], stdin=0)\n"
+    "    child = subprocess.Popen([sys.executable, '-c', 'input()'], stdin=0, stderr=subprocess.DEVNULL)\n"
     "    print(held.alone, flush=True); sys.stdin.read()\n"
 )
 

@@ -27,13 +27,14 @@ with only_run() as held:
     else:
         print("another run")
 """
-# Like pip, but from the file "version", so that a test says what is to be had, and counts the calls.
+# Like pip, but with one version to be had, and it counts the calls.
 PIP = """
 import os, sys
 open("calls", "a").write("x")
 target = sys.argv[sys.argv.index("--target") + 1]
-os.makedirs(os.path.join(target, "alpha-%(version)s.dist-info"))
-open(os.path.join(target, "alpha-%(version)s.dist-info", "METADATA"), "w").write("Name: alpha\\nVersion: %(version)s\\n")
+info = os.path.join(target, "alpha-%(version)s.dist-info")
+os.makedirs(info)
+open(os.path.join(info, "METADATA"), "w").write("Name: alpha\\nVersion: %(version)s\\n")
 open(os.path.join(target, "alpha.py"), "w").write("VERSION = '%(version)s'\\n")
 print("pip talks")
 """
@@ -60,6 +61,7 @@ class Module:
             file.write(text)
 
     def pip(self, text=PIP % {"version": "1.5"}):
+        self.write("pip/__init__.py", "")  # else pip of the site is found first
         self.write("pip/__main__.py", "import sys\n" + text)
 
     def share(self, version, code="VERSION = '%s'\n"):
@@ -103,7 +105,7 @@ def test_a_scheduled_run_installs_once_for_each_requirements_file_and_wins_over_
     module.pip()
     for _ in range(2):
         run = module.run()
-        assert (run.status, run.stdout.strip()) == (0, "alpha 1.5")
+        assert (run.status, run.stdout.strip()) == (0, "alpha 1.5"), run.console
     assert os.path.getsize(module.at("calls")) == 1
     assert module.run("scheduled", "heavy").stdout.strip() == "alpha 1.5  []"
     module.write("requirements.txt", "alpha>=1.4,<2\n")
