@@ -97,7 +97,7 @@ def _foreign_slack() -> str:
     slack = sys.modules.get("slack")
     if slack is None or slack.WebClient.__module__.startswith("slack."):
         return ""
-    return "the package slack here is not slackclient's but slack_sdk's, which was installed over it"
+    return "the package slack here is slack_sdk's, not slackclient's"
 
 
 def _line(error: Exception) -> str:
