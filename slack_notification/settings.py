@@ -3,7 +3,8 @@
 import difflib
 import json
 import os
-from typing import Any, Dict, List, NamedTuple, NoReturn
+import re
+from typing import Any, Callable, Dict, List, NamedTuple, NoReturn, Tuple
 
 import jsonschema
 
@@ -14,6 +15,16 @@ HERE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 SETTINGS_FILE = "settings.json"
 SCHEMA_FILE = os.path.join(HERE, "settings_schema.json")
 NEAREST_KEY_SIMILARITY = 0.6  # difflib's measure: below it the nearest known key is no likely meaning
+
+
+CURLY_QUOTES = "“”„‟‘’"
+# What a setting in quotes is taken for, by the schema's type: how it must look, and what makes the value of it.
+IN_QUOTES: Dict[str, Tuple[str, Callable[[str], Any]]] = {
+    "integer": (r"-?[0-9]{1,18}\Z", int),
+    "number": (r"-?[0-9]{1,18}(\.[0-9]{1,18})?\Z", float),
+    "boolean": (r"(?i)(true|false)\Z", lambda text: text.lower() == "true"),
+}
+EMPTY = {"string": "", "integer": 0}  # for a required setting that has no valid value: --check goes on without it
 
 
 class Settings(NamedTuple):
@@ -35,13 +46,13 @@ class Settings(NamedTuple):
 
     def secrets(self) -> List[str]:
         """Return the texts that must never be shown."""
-        return [self.ov_access_key, self.ov_secret_key, self.slack_bot_token]
+        return [secret for secret in (self.ov_access_key, self.ov_secret_key, self.slack_bot_token) if secret]
 
 
 def read_json_object(path: str) -> Dict[str, Any]:
     """Return the JSON object in a file (UTF-8, with or without a byte-order mark).
 
-    :raises RunError: the file is missing, unreadable, not UTF-8, not JSON (with line and column), or not an object
+    :raises RunError: the file is missing, unreadable, not UTF-8, not JSON, or not an object; with what to correct
     """
 
     def refuse(constant: str) -> NoReturn:
@@ -51,19 +62,54 @@ def read_json_object(path: str) -> Dict[str, Any]:
     place = "the directory of module.py" if os.path.isabs(path) else "the current directory"
     try:
         with open(path, encoding="utf-8-sig") as file:
-            values = json.load(file, parse_constant=refuse)
+            text = file.read()
     except OSError as error:
-        raise RunError("%s cannot be read (%s): see that it is in %s" % (name, error.strerror, place)) from error
+        raise RunError("%s cannot be read (%s): make sure that it is in %s" % (name, error.strerror, place)) from error
     except UnicodeDecodeError as error:
         raise RunError("%s is not UTF-8 text: save it with the encoding UTF-8" % name) from error
-    except json.JSONDecodeError as error:
-        what = "%s (line %d, column %d)" % (error.msg, error.lineno, error.colno)
-        raise RunError("%s is not valid JSON: %s: mend it there or just before" % (name, what)) from error
-    except (ValueError, RecursionError) as error:
-        raise RunError("%s is not valid JSON: take the example of the README and fill it in" % name) from error
-    if not isinstance(values, dict):
+    if not text.strip():
+        raise RunError("%s is empty: copy the example from the README and fill it in" % name)
+    if not text.lstrip().startswith("{"):
         raise RunError("%s is not a JSON object: it must begin with { and end with }" % name)
+    try:
+        values: Dict[str, Any] = json.loads(text, parse_constant=refuse)
+    except json.JSONDecodeError as error:
+        raise RunError("%s is not valid JSON: %s" % (name, json_fault(text, error))) from error
+    except (ValueError, RecursionError) as error:
+        raise RunError("%s is not valid JSON: copy the example from the README and fill it in" % name) from error
     return values
+
+
+def json_fault(text: str, error: json.JSONDecodeError) -> str:
+    """Return what is wrong with a JSON text, in the words of somebody who edits it by hand."""
+    before, after = text[: error.pos].rstrip(), text[error.pos :].lstrip()
+    line, line_before = error.lineno, before.count("\n") + 1
+    # Python 3.13 points at the comma itself, older ones behind it.
+    if (before.endswith(",") and after[:1] in ("}", ",", "")) or re.match(r",\s*[}\]]", after):
+        return "a comma too many in line %d: delete it" % (line if after.startswith(",") else line_before)
+    if after[:1] and after[0] in CURLY_QUOTES + "'":
+        return '%s in line %d: write straight double quotation marks (")' % (after[0], line)
+    if after.startswith(("//", "/*", "#")):
+        return "a comment in line %d: JSON has none, delete it" % line
+    if not after:
+        return "} is missing at the end"
+    if error.msg.startswith("Unterminated string"):
+        return "a quotation mark is missing in line %d" % line
+    if error.msg.startswith("Expecting ',' delimiter") and line_before < line:
+        return "a comma is missing at the end of line %d" % line_before
+    if error.msg.startswith("Extra data"):
+        return "there is text after the last } (line %d): delete it" % line
+    return "%s (line %d, column %d): correct that line or the one before it" % (error.msg, line, error.colno)
+
+
+def unquoted(values: Dict[str, Any], schema: Dict[str, Any]) -> Dict[str, Any]:
+    """Return the settings with numbers and booleans in quotes taken as what they are."""
+    result = dict(values)
+    for key, value in values.items():
+        kind = schema["properties"].get(key, {}).get("type")
+        if isinstance(value, str) and kind in IN_QUOTES and re.match(IN_QUOTES[kind][0], value.strip()):
+            result[key] = IN_QUOTES[kind][1](value.strip())
+    return result
 
 
 def settings_problems(values: Dict[str, Any], schema: Dict[str, Any]) -> Dict[str, str]:
@@ -71,13 +117,14 @@ def settings_problems(values: Dict[str, Any], schema: Dict[str, Any]) -> Dict[st
 
     :param schema: settings_schema.json; the `description` of a property says what is expected of it
     """
+    values = unquoted(values, schema)
     wrong = {error.path[0] for error in jsonschema.Draft7Validator(schema).iter_errors(values) if error.path}
     problems = {}
     for key, rule in schema["properties"].items():
         if key in schema["required"] and key not in values:
             problems[key] = "%s is missing: expected %s" % (key, rule["description"])
         elif key in wrong and isinstance(values[key], str) and values[key] and not values[key].strip("*"):
-            problems[key] = "%s still is the placeholder of the example: expected %s" % (key, rule["description"])
+            problems[key] = "%s still has the placeholder of the example: expected %s" % (key, rule["description"])
         elif key in wrong:
             problems[key] = "%s is not valid: expected %s" % (key, rule["description"])
     return problems
@@ -90,20 +137,39 @@ def unknown_keys(values: Dict[str, Any], schema: Dict[str, Any]) -> List[str]:
         if key not in schema["properties"]:
             nearest = difflib.get_close_matches(key, schema["properties"], n=1, cutoff=NEAREST_KEY_SIMILARITY)
             advice = "did you mean %s?" % nearest[0] if nearest else "it is not used"
-            warnings.append("%s has the unknown key %s: %s" % (SETTINGS_FILE, quoted(key), advice))
+            warnings.append("the settings have the unknown key %s: %s" % (quoted(key), advice))
+    return warnings
+
+
+def warnings_of(values: Dict[str, Any], schema: Dict[str, Any]) -> List[str]:
+    """Return what works but is hardly meant, a line each; no line shows a secret."""
+    warnings = unknown_keys(values, schema)
+    address, token = values.get("ovUrl"), values.get("slackBotToken")
+    if isinstance(address, str) and re.search(r"[^:/\s][/?#]+[^/\s]", address):
+        warnings.append("ovUrl: what stands behind the host name is not used: %s" % base_url(address))
+    if isinstance(token, str) and token.strip().startswith("xoxe."):
+        warnings.append(
+            "slackBotToken works for twelve hours only (token rotation): make a new app from the README's manifest"
+        )
     return warnings
 
 
 def base_url(text: str) -> str:
-    """Return an address from the settings with its scheme and without a trailing slash."""
-    text = text.strip().rstrip("/")
-    return text if "://" in text else "https://" + text
+    """Return an address from the settings with its scheme, and with nothing behind the host; "" for an empty one."""
+    text = text.strip()
+    text = text if "://" in text or not text else "https://" + text
+    return re.sub(r"(://[^/?#]*).*", r"\1", text)
 
 
 def make_settings(values: Dict[str, Any], schema: Dict[str, Any]) -> Settings:
-    """Return the Settings for values that have no problems; what is not given comes from the schema's defaults."""
-    defaults = {key: rule["default"] for key, rule in schema["properties"].items() if "default" in rule}
-    given = {**defaults, **values}
+    """Return the Settings for values that have no problems.
+
+    What is not given comes from the schema's defaults; a required setting that is not given is empty.
+    """
+    rules = schema["properties"]
+    given: Dict[str, Any] = {key: EMPTY[rules[key]["type"]] for key in schema["required"]}
+    given.update({key: rule["default"] for key, rule in rules.items() if "default" in rule})
+    given.update(unquoted(values, schema))
     return Settings(
         ov_url=base_url(given["ovUrl"]),
         ov_access_key=given["ovAccessKey"].strip(),
@@ -111,23 +177,24 @@ def make_settings(values: Dict[str, Any], schema: Dict[str, Any]) -> Settings:
         service_id=int(given["serviceId"]),
         channel_field=given["channelField"].strip(),
         slack_bot_token=given["slackBotToken"].strip(),
-        max_attempts=int(given["maxAttempts"]),
+        max_attempts=max(1, int(given["maxAttempts"])),  # 0 means 1, as in OneVizion's first Slack module
         next_attempt_delay=float(given["nextAttemptDelay"]),
         slack_url=base_url(given["slackUrl"]),
         upload_attachments=given["uploadAttachments"],
     )
 
 
-def load_settings() -> Settings:
-    """Read and validate settings.json in the working directory; warn of unknown keys.
+def load_settings(path: str = SETTINGS_FILE) -> Settings:
+    """Read and validate the settings file; log what is hardly meant.
 
     :raises RunError: with all problems at once
     """
-    values = read_json_object(SETTINGS_FILE)
+    values = read_json_object(path)
     schema = read_json_object(SCHEMA_FILE)
-    for warning in unknown_keys(values, schema):
+    for warning in warnings_of(values, schema):
         LOG.warning(warning)
     problems = settings_problems(values, schema)
     if problems:
-        raise RunError("%s cannot be used: mend what is listed" % SETTINGS_FILE, list(problems.values()))
+        name = os.path.basename(path)
+        raise RunError("%s has mistakes; correct these settings:" % name, list(problems.values()))
     return make_settings(values, schema)

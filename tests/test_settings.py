@@ -6,6 +6,7 @@ import os
 import pytest
 
 from slack_notification import integration_log, settings
+from slack_notification.errors import RunError
 from tests.sandbox.directory import ROOT, write_json
 from tests.sandbox.onevizion import ABSENT
 
@@ -34,8 +35,15 @@ def problems(**changes):
         ("ovUrl", "https://example.onevizion.com:8443"),
         ("ovUrl", "http://localhost:8080"),
         ("ovUrl", "http://127.0.0.1"),
+        ("ovUrl", "https://example.onevizion.com/login?x=1"),
         ("ovAccessKey", "any text, even with blanks"),
         ("serviceId", 12345678901),
+        ("serviceId", "1000043"),
+        ("channelField", "T_USER.SLACK_CHANNEL"),
+        ("maxAttempts", 0),
+        ("maxAttempts", "3"),
+        ("nextAttemptDelay", "0.5"),
+        ("uploadAttachments", "False"),
         ("slackBotToken", "xoxe.xoxb-1-abc"),
         ("slackBotToken", "xoxb-1\n"),
         ("maxAttempts", 1),
@@ -62,7 +70,6 @@ def test_these_settings_are_valid(key, value):
         ("ovUrl", "http://localhost.example.com"),
         ("ovUrl", "http://127.0.0.1.example.com"),
         ("ovUrl", "https://user@example.com"),
-        ("ovUrl", "https://example.onevizion.com/login"),
         ("ovUrl", "ftp://example.onevizion.com"),
         ("ovUrl", None),
         ("ovAccessKey", ""),
@@ -71,7 +78,11 @@ def test_these_settings_are_valid(key, value):
         ("ovAccessKey", 5),
         ("ovSecretKey", "*"),
         ("ovSecretKey", "two\nlines"),
-        ("serviceId", "12"),
+        ("serviceId", "12 is it"),
+        ("serviceId", "1.0"),
+        ("channelField", "A,B"),
+        ("channelField", "A,"),
+        ("channelField", "A B"),
         ("serviceId", -1),
         ("serviceId", 1.5),
         ("serviceId", True),
@@ -82,9 +93,9 @@ def test_these_settings_are_valid(key, value):
         ("slackBotToken", "xoxp-1"),
         ("slackBotToken", "xoxe-1"),
         ("slackBotToken", "xoxb-1 2"),
-        ("maxAttempts", 0),
+        ("maxAttempts", -1),
         ("maxAttempts", 21),
-        ("maxAttempts", "1"),
+        ("maxAttempts", "21"),
         ("nextAttemptDelay", -1),
         ("nextAttemptDelay", 301),
         ("nextAttemptDelay", None),
@@ -111,6 +122,39 @@ def test_the_defaults_come_from_the_schema():
 def test_addresses_get_a_scheme_and_lose_their_slash_and_keys_their_blanks():
     made = settings.make_settings(dict(VALID, ovUrl=" example.onevizion.com/ ", ovAccessKey=" k\n"), SCHEMA)
     assert (made.ov_url, made.ov_access_key) == ("https://example.onevizion.com", "k")
+
+
+def test_the_settings_of_OneVizions_first_Slack_module_work_unchanged():
+    old = dict(VALID, ovUrl="https://acme.onevizion.com/", maxAttempts=0, nextAttemptDelay=0, logLevel="Info")
+    assert settings.settings_problems(old, SCHEMA) == {}
+    made = settings.make_settings(old, SCHEMA)
+    assert (made.ov_url, made.max_attempts) == ("https://acme.onevizion.com", 1)
+
+
+def test_numbers_and_booleans_in_quotes_are_taken_as_what_they_are():
+    quoted = dict(VALID, serviceId=" 1000043 ", maxAttempts="3", nextAttemptDelay="0.5", uploadAttachments="False")
+    made = settings.make_settings(quoted, SCHEMA)
+    assert (made.service_id, made.max_attempts, made.next_attempt_delay) == (1000043, 3, 0.5)
+    assert made.upload_attachments is False
+
+
+def test_settings_can_be_made_of_the_valid_ones_alone_and_keep_the_defaults():
+    made = settings.make_settings({"channelField": "SLACK_CHANNEL"}, SCHEMA)
+    assert (made.slack_url, made.max_attempts, made.ov_url) == ("https://slack.com", 1, "")
+    assert made.secrets() == []
+
+
+def test_what_works_but_is_hardly_meant_is_a_warning_without_a_secret():
+    values = dict(VALID, ovUrl="https://acme.onevizion.com/login", slackBotToken="xoxe.xoxb-1-hush")
+    path, token = settings.warnings_of(values, SCHEMA)
+    assert path == "ovUrl: what stands behind the host name is not used: https://acme.onevizion.com"
+    assert token.startswith("slackBotToken works for twelve hours only")
+    assert settings.make_settings(values, SCHEMA).ov_url == "https://acme.onevizion.com"
+
+
+@pytest.mark.parametrize("address", ["https://acme.onevizion.com/", "acme.onevizion.com", " http://localhost:8080/ "])
+def test_a_usual_address_is_no_warning(address):
+    assert settings.warnings_of(dict(VALID, ovUrl=address), SCHEMA) == []
 
 
 def test_settings_do_not_show_their_secrets():
@@ -141,38 +185,50 @@ def test_all_problems_are_told_at_once_without_any_value_and_nobody_is_called(wo
 def test_a_placeholder_is_named_as_such(world):
     world.settings = {"slackBotToken": "*****"}
     run = world.run()
-    assert "slackBotToken still is the placeholder of the example: expected the Bot User OAuth Token" in run.console
+    assert "slackBotToken still has the placeholder of the example: expected the Bot User OAuth Token" in run.console
 
 
 BROKEN_FILES = {
-    "missing": (None, "settings.json cannot be read (No such file or directory)"),
-    "empty": (b"", "settings.json is not valid JSON: Expecting value (line 1, column 1)"),
-    "a comma missing": (
-        b'{\n  "ovUrl": "x"\n  "serviceId": 1\n}',
-        "Expecting ',' delimiter (line 3, column 3): mend it there or just before",
-    ),
+    "empty": (b"", "settings.json is empty: copy the example"),
+    "a comma missing": (b'{\n  "ovUrl": "x"\n  "serviceId": 1\n}', "a comma is missing at the end of line 2"),
+    "a comma too many": (b'{\n  "ovUrl": "x",\n  "serviceId": 1,\n}', "a comma too many in line 3"),
+    "two commas": (b'{\n  "ovUrl": "x",,\n  "serviceId": 1\n}', "a comma too many in line 2"),
+    "curly quotes": ('{\n  “ovUrl”: "x"\n}'.encode(), "“ in line 2: write straight double quotation marks"),
+    "curly quotes around a value": ('{\n  "ovUrl": “x”\n}'.encode(), "“ in line 2: write straight"),
+    "single quotes": (b"{'ovUrl': 'x'}", "' in line 1: write straight"),
+    "a comment": (b'{\n  // mine\n  "ovUrl": "x"\n}', "a comment in line 2: JSON has none"),
+    "a comment behind a value": (b'{\n  "ovUrl": "x", // mine\n  "a": 1\n}', "a comment in line 2"),
+    "no end": (b'{\n  "ovUrl": "x"\n', "} is missing at the end"),
+    "no quotation mark": (b'{\n  "ovUrl": "x\n}', "line 2"),
+    "text behind": (b'{"a": 1}\n}', "there is text after the last } (line 2)"),
+    "a value missing": (b'{\n  "ovUrl": \n}', "correct that line or the one before it"),
     "a list": (b"[1, 2]", "settings.json is not a JSON object"),
     "a text": (b'"text"', "settings.json is not a JSON object"),
     "not UTF-8": (b'{"ovUrl": "\xff"}', "settings.json is not UTF-8 text"),
     "NaN": (b'{"nextAttemptDelay": NaN}', "settings.json is not valid JSON"),
-    "nested without end": (b"[" * 100000, "settings.json is not valid JSON"),
+    "nested without end": (b'{"a": ' + b"[" * 100000, "settings.json is not valid JSON"),
 }
 
 
 @pytest.mark.parametrize("case", sorted(BROKEN_FILES))
-@pytest.mark.parametrize("scheduled", [True, False])
-def test_a_broken_file_ends_the_run_with_words_and_without_a_call(world, case, scheduled):
+def test_a_fault_in_the_file_is_told_in_the_words_of_who_edits_it(tmp_path, case):
     content, expected = BROKEN_FILES[case]
+    path = tmp_path / "settings.json"
+    path.write_bytes(content)
+    with pytest.raises(RunError) as refused:
+        settings.read_json_object(str(path))
+    assert expected in str(refused.value)
+
+
+@pytest.mark.parametrize("scheduled", [True, False])
+def test_a_missing_file_ends_the_run_with_words_and_without_a_call(world, scheduled):
     world.scheduled = scheduled
     directory = world.directory()
-    path = os.path.join(directory, "settings.json")
-    os.remove(path)
-    if content is not None:
-        with open(path, "wb") as file:
-            file.write(content)
+    os.remove(os.path.join(directory, "settings.json"))
     process = world.start(cwd=directory)
     stdout, console = process.communicate()
     assert process.returncode == 2
+    expected = "settings.json cannot be read (No such file or directory)"
     assert expected in console
     assert "Traceback" not in console + stdout
     # Nobody but stdout can tell OneVizion; by hand, the console has told already.
@@ -198,8 +254,8 @@ def test_an_unknown_key_is_a_warning_with_the_nearest_known_one(world):
     run = world.run()
     assert run.status == 0
     assert sorted(world.log("Warning")) == [
-        "settings.json has the unknown key 'maxAttempt': did you mean maxAttempts?",
-        "settings.json has the unknown key 'zzz': it is not used",
+        "the settings have the unknown key 'maxAttempt': did you mean maxAttempts?",
+        "the settings have the unknown key 'zzz': it is not used",
     ]
 
 
@@ -214,7 +270,7 @@ def test_the_shipped_settings_are_the_example_with_placeholders_that_are_refused
     with open(os.path.join(ROOT, "settings.json"), encoding="utf-8") as file:
         shipped = json.load(file)
     found = settings.settings_problems(shipped, SCHEMA)
-    assert sorted(found) == sorted(VALID)
+    assert sorted(found) == ["ovAccessKey", "ovSecretKey", "slackBotToken"]
     assert all("placeholder" in text for text in found.values())
     assert set(shipped) <= set(SCHEMA["properties"])
 
