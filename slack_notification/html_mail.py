@@ -17,16 +17,15 @@ from .rich_text import (
     clean,
     host_of,
     is_blank,
+    length_to_read,
     link_target,
     linked,
     merged,
     text_of,
 )
 
-# Read as HTML; what a mail has beyond that is shown as its text, in a file.
-HTML_LIMIT_CHARACTERS = 1000000
 # No mail that a person wrote is nested deeper; the parser's time grows with the depth.
-DEPTH_LIMIT = 1000
+DEPTH_LIMIT = 500
 ATTRIBUTES_LIMIT = 100
 # Longer small print stays as it is.
 SCRIPT_LIMIT_CHARACTERS = 12
@@ -36,8 +35,9 @@ RULE = "-" * 20
 PICTURE = "\0"  # stands for a linked picture without words until the walk ends; no clean text holds one
 HEADINGS = ["h1", "h2", "h3", "h4", "h5", "h6"]
 PARAGRAPHS = set(HEADINGS + ["p", "ul", "ol", "dl", "blockquote", "pre", "figure", "fieldset"])
-BLOCKS = PARAGRAPHS.union("html body div section article header footer main aside nav address center form".split())
-BLOCKS |= set("table hr figcaption li dt dd caption thead tbody tfoot tr td th details summary legend option".split())
+BLOCKS = PARAGRAPHS.union(["html", "body", "div", "section", "article", "header", "footer", "main", "aside", "nav"])
+BLOCKS.update(["address", "center", "form", "table", "caption", "thead", "tbody", "tfoot", "tr", "td", "th", "hr"])
+BLOCKS.update(["figcaption", "li", "dt", "dd", "details", "summary", "legend", "option"])
 UNSEEN = {"title", "style", "script", "template"}
 BOLD, ITALIC, STRIKE, CODE = "bold", "italic", "strike", "code"
 STYLES = dict.fromkeys(["b", "strong", "dt"] + HEADINGS, BOLD)
@@ -54,6 +54,7 @@ QUOTED = re.compile("\"[^\"]*\"|'[^']*'")
 VOID = {"area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "param", "source", "wbr"}
 # Targets that work nowhere but in the mail itself.
 USELESS_TARGET = re.compile(r"(?i)#|(?:javascript|vbscript|data|cid|about|blob):")
+LINE_ENDS = re.compile(r"(?i)</?(?:br|p|div|li|t[dhr]|table|[uo]l|pre|h[r1-6])\b[^<>]*>")
 COMMENTS = re.compile(r"(?is)<!--.*?(?:-->|\Z)|<(style|script)\b.*?(?:</\1\s*>|\Z)")
 
 
@@ -73,18 +74,13 @@ class Look(NamedTuple):
 
 
 def read_html(html: str) -> Tuple[List[Line], str]:
-    """Return the lines of a mail, and the text of what lies beyond HTML_LIMIT_CHARACTERS. Never raises."""
-    html, beyond = clean(html), ""
-    if len(html) > HTML_LIMIT_CHARACTERS:
+    """Return the lines of a mail, and the text of the part that is too long to be read as HTML. Never raises."""
+    html = clean(html)
+    end = length_to_read(html)
+    if end < len(html):
         html = COMMENTS.sub("", html)
-    if len(html) > HTML_LIMIT_CHARACTERS:
-        end = max(html.rfind("<", 0, HTML_LIMIT_CHARACTERS), html.rfind(" ", 0, HTML_LIMIT_CHARACTERS), 1)
-        end = (
-            max(html.rfind("<", 0, HTML_LIMIT_CHARACTERS), 1)
-            if html.rfind("<", 0, end) > html.rfind(">", 0, end)
-            else end
-        )
-        html, beyond = html[:end], _text_of(html[end:])
+        end = length_to_read(html)
+    html, beyond = html[:end], _text_of(html[end:])
     try:
         root = document_fromstring(_mended(html).encode("utf-8"), HTMLParser(encoding="utf-8", huge_tree=True))
     except (etree.LxmlError, ValueError):
@@ -131,7 +127,7 @@ def _is_no_tag(rest: str) -> bool:
 
 
 def _text_of(html: str) -> str:
-    text = re.sub(r"(?i)</?(?:br|%s)\b[^<>]*>" % "|".join(sorted(BLOCKS)), "\n", COMMENTS.sub("", html))
+    text = LINE_ENDS.sub("\n", COMMENTS.sub("", html))
     text = re.sub(r"<[!?/a-zA-Z][^<>]*>", "", text)
     text = re.sub(r"&#\w{9,};?", "\ufffd", text)
     return re.sub(r"\n\s*\n+", "\n\n", re.sub("[ \t\xa0]+", " ", clean(unescape(text)))).strip()
@@ -166,9 +162,13 @@ def _restyled(look: Look, tag: str, css: Dict[str, str]) -> Look:
     """Return the look of an element in that of its parent, as a browser shows it."""
     style = STYLES.get(tag)
     if not css:
-        styles = look.styles | {style} if style else look.styles
-        return look._replace(styles=styles, script={"sup": "^", "sub": "_"}.get(tag, look.script))
-    styles = set(look.styles) | ({style} if style else set())
+        return look._replace(
+            styles=look.styles | {style} if style else look.styles,
+            script={"sup": "^", "sub": "_"}.get(tag, look.script),
+        )
+    styles = set(look.styles)
+    if style:
+        styles.add(style)
     weight, slant = css.get("font-weight", ""), css.get("font-style", "")
     if weight in ("bold", "bolder") or weight[:1] in "6789" and weight.isdigit():
         styles.add(BOLD)
@@ -298,7 +298,8 @@ class _Walk:
             return
         text = clean(text).replace("\xa0", " ")
         if look.space == "normal":
-            return self._add(re.sub(r"\s+", " ", text))
+            self._add(re.sub(r"\s+", " ", text))
+            return
         for number, line in enumerate(text.split("\n")):
             if number:
                 self._break()
@@ -410,7 +411,10 @@ class _Walk:
         lines = self._tables.pop().lines()
         if lines:
             self._open_gap()
-        self._lines += map(self._placed, lines)
+        look = self._looks[-1]
+        self._lines += (
+            lines if look.kind == "text" and look.indent < 0 and not look.quoted else map(self._placed, lines)
+        )
 
     def _enter_row(self, element: HtmlElement) -> None:
         if self._tables:
@@ -419,6 +423,8 @@ class _Walk:
     def _enter_cell(self, element: HtmlElement) -> None:
         self._cells.append((self._lines, False))
         if self._tables:
+            if not self._tables[-1].rows:
+                self._tables[-1].add_row(False)
             self._lines, self._gap = [], 0
             self._look(kind="text", quoted=False, indent=-1, level=-1)
 
@@ -450,9 +456,10 @@ class _Walk:
     def _leave_anchor(self, element: HtmlElement) -> None:
         href, shown = self._anchors.pop()
         linked_to = self._looks[-1].url
-        if href and not linked_to and self._shown > shown and not USELESS_TARGET.match(href):
-            if not self._runs or not "".join(run.text for run in self._runs).endswith(href):
-                self._runs.append(Run(" (%s)" % " ".join(href.split())))
+        if linked_to or self._shown == shown or not href or USELESS_TARGET.match(href):
+            return
+        if not "".join(run.text for run in self._runs).endswith(href):
+            self._add(" (%s)" % " ".join(href.split()))
 
     def _enter_image(self, element: HtmlElement) -> None:
         css = _declarations(element.get("style") or "")

@@ -105,15 +105,16 @@ def _arranged(rows: List[Row]) -> List[Line]:
 def _has_labels(rows: List[Row]) -> bool:
     """Tell whether the first of two columns names what stands in the second."""
     full = [row for row in rows if len(row.cells) == 2]
-    for row in full:
-        label, value = row.cells
-        names = label.simple and not label.has_link and max(len(text_of(line)) for line in label.shown)
-        if not names or names > LABEL_LIMIT_CHARACTERS or len(label.shown) not in (1, len(value.shown)):
-            return False
     if len(full) == 1 and not full[0].cells[0].is_header:
         # One row of pictures, buttons or texts is a layout.
         value = full[0].cells[1]
-        return value.simple and not value.has_link and len(text_of(value.shown[0])) <= LABEL_LIMIT_CHARACTERS
+        if not value.simple or value.has_link or len(text_of(value.lines[0])) > LABEL_LIMIT_CHARACTERS:
+            return False
+    for row in full:
+        label, value = row.cells
+        names = label.simple and not label.has_link and max(len(text_of(line)) for line in label.lines)
+        if not names or names > LABEL_LIMIT_CHARACTERS or len(label.shown) not in (1, len(value.shown)):
+            return False
     return bool(full)
 
 
@@ -149,7 +150,7 @@ def _records(head: Row, body: List[Row]) -> List[Line]:
 
 def _code(rows: List[Row], columns: List[int], has_head: bool) -> Optional[List[Line]]:
     """Return the rows as columns of code, dashes under the head; None where they are too wide."""
-    widths = {column: 0 for column in columns}
+    widths = dict.fromkeys(columns, 0)
     for row in rows:
         # A title that stands alone in its row must not widen its column.
         for cell in row.cells if len(row.cells) > 1 else []:

@@ -8,7 +8,7 @@ from html import unescape
 from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 from .onevizion_api import Record
-from .rich_text import Line, Run, clean, escape, host_of, linked, one_line, plain, posts, rich_text
+from .rich_text import Line, Run, clean, escape, host_of, length_to_read, linked, one_line, plain, posts, rich_text
 
 # Slack's documentation of the header block.
 HEADER_LIMIT_CHARACTERS = 150
@@ -21,7 +21,7 @@ BOLD = frozenset(["bold"])
 
 
 class Part(NamedTuple):
-    """One post: `blocks`, and the same as plain text, escaped: for notifications, and where Slack refuses the blocks."""
+    """One post: `blocks`, and the same as escaped text: for notifications, and where Slack refuses the blocks."""
 
     blocks: List[Dict[str, Any]]
     text: str
@@ -96,7 +96,9 @@ def _body(text: Optional[str], html: Any) -> Tuple[List[Line], str]:
         lines, rest = read_html(mail)
         if lines or mail is text:
             return lines, rest
-    return [Line(tuple(linked(line))) for line in clean(text or "").split("\n")], ""
+    plain_text = clean(text or "")
+    end = length_to_read(plain_text)
+    return [Line(tuple(linked(line))) for line in plain_text[:end].split("\n")], plain_text[end:]
 
 
 def _attachment(ov_url: str, blob_id: int, index: int, names: Sequence[str]) -> Line:

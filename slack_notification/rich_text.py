@@ -6,10 +6,13 @@ so no text can be taken for it.
 
 import json
 import re
-from itertools import groupby
+from itertools import groupby, islice
 from typing import Any, Dict, FrozenSet, Iterable, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 from urllib.parse import quote, urlsplit
 
+# Of a longer body, or one with more lines and tags, only the beginning becomes posts, for the time and the memory.
+CHARACTERS_LIMIT = 1000000
+MARKS_LIMIT = 50000
 # Slack's documentation of the link element allows 3,000; a link cannot be cut, so it has to leave room in a post.
 URL_LIMIT_CHARACTERS = 1500
 # More digits than this are no number of a list that a person reads; Slack takes no more of an `offset`.
@@ -142,8 +145,26 @@ def is_blank(line: Line) -> bool:
 
 def trimmed(lines: Sequence[Line]) -> List[Line]:
     """Return the lines without the blank ones at both ends."""
-    seen = [number for number, line in enumerate(lines) if not is_blank(line)]
-    return list(lines[seen[0] : seen[-1] + 1]) if seen else []
+    start, end = 0, len(lines)
+    while start < end and is_blank(lines[start]):
+        start += 1
+    while start < end and is_blank(lines[end - 1]):
+        end -= 1
+    return list(lines[start:end])
+
+
+def length_to_read(text: str) -> int:
+    """Return how much of a text can be made into posts in a second: up to a blank, a line end or a tag."""
+    marks = [match.start() for match in islice(re.finditer("[<\n]", text), MARKS_LIMIT, MARKS_LIMIT + 1)]
+    end = min(marks + [CHARACTERS_LIMIT])
+    if len(text) <= end:
+        return len(text)
+    place = max(text.rfind(mark, 0, end) for mark in "<\n ")
+    # Not in a tag.
+    tag = text.rfind("<", 0, place)
+    return (
+        tag if tag > text.rfind(">", 0, place) and place - tag < URL_LIMIT_CHARACTERS else place if place > 0 else end
+    )
 
 
 # Lines as Slack's rich_text
@@ -178,7 +199,7 @@ def _elements(runs: Iterable[Run], styled: bool = True) -> List[Dict[str, Any]]:
         element: Dict[str, Any] = {"type": "link", "url": run.url} if run.url else {"type": "text"}
         element["text"] = run.text
         if run.styles:
-            element["style"] = {style: True for style in sorted(run.styles)}
+            element["style"] = dict.fromkeys(sorted(run.styles), True)
         built.append(element)
     return built
 
@@ -248,7 +269,7 @@ def _number(number: int, indent: int) -> str:
             letters = chr(ord("a") + letter) + letters
         return letters + "."
     roman = "m" * (number // 1000)
-    for digit, (one, five, ten) in zip("%03d" % (number % 1000), ("cdm", "xlc", "ivx")):
+    for digit, (one, five, ten) in zip("%03d" % (number % 1000), (tuple("cdm"), tuple("xlc"), tuple("ivx"))):
         few = int(digit) % 5
         roman += one + (ten if digit == "9" else five) if few == 4 else five * (digit > "4") + one * few
     return roman + "."
