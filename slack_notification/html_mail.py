@@ -44,12 +44,14 @@ STYLES = dict.fromkeys(["b", "strong", "dt"] + HEADINGS, BOLD)
 STYLES.update(dict.fromkeys(["i", "em", "cite", "dfn", "var"], ITALIC))
 STYLES.update(dict.fromkeys(["s", "del", "strike"], STRIKE), **dict.fromkeys(["code", "kbd", "samp", "tt"], CODE))
 CHECKS = {("checkbox", True): "☑", ("checkbox", False): "☐", ("radio", True): "◉", ("radio", False): "○"}
+KNOWN = BLOCKS.union(STYLES, ["a", "br", "img", "input", "span", "font", "u", "sup", "sub", "small", "big", "head"])
 SUPERSCRIPT = str.maketrans("0123456789+-−=()abcdefghijklmnoprstuvwxyz", "⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁻⁼⁽⁾ᵃᵇᶜᵈᵉᶠᵍʰⁱʲᵏˡᵐⁿᵒᵖʳˢᵗᵘᵛʷˣʸᶻ")
 SUBSCRIPT = str.maketrans("0123456789+-−=()aehijklmnoprstuvx", "₀₁₂₃₄₅₆₇₈₉₊₋₋₌₍₎ₐₑₕᵢⱼₖₗₘₙₒₚᵣₛₜᵤᵥₓ")
 LIST_INDENTS = {"1": 0, "decimal": 0, "a": 1, "A": 1, "lower-alpha": 1, "upper-alpha": 1, "i": 2, "I": 2}
 
 TAG = re.compile(r"<(/?)([a-zA-Z][a-zA-Z0-9:]*)([^<>]*)(>?)")
 BARE_REFERENCE = re.compile(r"&(?=[a-zA-Z][a-zA-Z0-9]*=)")
+BREAK_REFERENCE = re.compile("(?i)&#(?:0*1[12]|x0*[bc])(?:;|(?![0-9a-f]))")
 QUOTED = re.compile("\"[^\"]*\"|'[^']*'")
 VOID = {"area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "param", "source", "wbr"}
 # Targets that work nowhere but in the mail itself.
@@ -96,7 +98,7 @@ def _mended(html: str) -> str:
     def mend(tag: Match[str]) -> str:
         closing, name, rest, end = tag.groups()
         name = name.lower()
-        if not end and (closing or _is_no_tag(rest)):
+        if not end and (closing or name not in KNOWN or _is_no_tag(rest)):
             return "&lt;" + tag.group()[1:]
         if len(QUOTED.sub("", rest).split()) > ATTRIBUTES_LIMIT:
             return "&lt;" + tag.group()[1:]
@@ -117,7 +119,7 @@ def _mended(html: str) -> str:
             + (">" if rest.count('"') % 2 == 0 else end)
         )
 
-    return TAG.sub(mend, html)
+    return TAG.sub(mend, BREAK_REFERENCE.sub("\n", html))
 
 
 def _is_no_tag(rest: str) -> bool:
@@ -215,7 +217,9 @@ class _Walk:
         self._looks = [Look()]
         self._items: List[Tuple[Optional[int], bool]] = []  # of each open item: its number, whether it has a line
         self._numbers: List[Optional[int]] = []  # of each open list: its next number
-        self._cells: List[Tuple[List[Line], bool]] = []  # of each open cell: the lines around it, if it is complex
+        self._cells: List[
+            Tuple[List[Line], int, bool]
+        ] = []  # of each open cell: lines and gap before it, if it is complex
         self._tables: List[Table] = []
         self._anchors: List[Tuple[str, int]] = []  # of each open <a>: its target, what was shown before it
         self._shown = 0
@@ -320,7 +324,14 @@ class _Walk:
         if url and text.strip() and text != PICTURE:
             self._worded.add(url)
         plain = url or CODE in look.styles
-        self._runs += [Run(text, look.styles, url)] if plain else [run for run in linked(text, look.styles) if run.text]
+        if not plain:
+            self._runs += [run for run in linked(text, look.styles) if run.text]
+            return
+        # The blanks around a link's words are none of the link.
+        words = text.strip(" ")
+        before, after = text[: text.find(words)], text[text.find(words) + len(words) :]
+        pieces = [Run(before, look.styles), Run(words, look.styles, url), Run(after if words else "", look.styles)]
+        self._runs += [run for run in pieces if run.text]
 
     def _open_gap(self) -> None:
         if self._gap == PARAGRAPH:
@@ -346,7 +357,7 @@ class _Walk:
         runs, self._runs = self._runs, []
         for number in range(1, len(runs) - 1):
             # An icon and the text beside it with the same link are one link.
-            if runs[number - 1].url == runs[number + 1].url and not runs[number].text.strip():
+            if runs[number + 1].url and runs[number - 1].url == runs[number + 1].url and not runs[number].text.strip():
                 runs[number] = runs[number + 1]._replace(text=runs[number].text)
         runs = merged(runs)
         if self._looks[-1].kind != "pre":
@@ -421,7 +432,7 @@ class _Walk:
             self._tables[-1].add_row(element.getparent().tag == "thead")
 
     def _enter_cell(self, element: HtmlElement) -> None:
-        self._cells.append((self._lines, False))
+        self._cells.append((self._lines, self._gap, False))
         if self._tables:
             if not self._tables[-1].rows:
                 self._tables[-1].add_row(False)
@@ -430,15 +441,15 @@ class _Walk:
 
     def _leave_cell(self, element: HtmlElement) -> None:
         self._end_line()
-        outer, is_complex = self._cells.pop()
+        outer, gap, is_complex = self._cells.pop()
         if self._tables:
-            lines, self._lines, self._gap = self._lines, outer, BREAK
+            lines, self._lines, self._gap = self._lines, outer, gap
             width, height = _number(element.get("colspan"), 1), _number(element.get("rowspan"), 1)
             self._tables[-1].add_cell(lines, element.tag == "th", is_complex, width, height)
 
     def _mark_cell(self, element: HtmlElement) -> None:
         if self._cells:
-            self._cells[-1] = (self._cells[-1][0], True)
+            self._cells[-1] = self._cells[-1][:2] + (True,)
 
     # Others
 

@@ -12,7 +12,7 @@ from urllib.parse import quote, urlsplit
 
 # Of a longer body, or one with more lines and tags, only the beginning becomes posts, for the time and the memory.
 CHARACTERS_LIMIT = 1000000
-MARKS_LIMIT = 50000
+MARKS_LIMIT = 40000
 # Slack's documentation of the link element allows 3,000; a link cannot be cut, so it has to leave room in a post.
 URL_LIMIT_CHARACTERS = 1500
 # More digits than this are no number of a list that a person reads; Slack takes no more of an `offset`.

@@ -1,0 +1,321 @@
+"""HTML as a reader sees it in Slack. The tables are the documentation: the mail, and what is shown of it."""
+
+import json
+import os
+import re
+import time
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from slack_notification import html_mail, message
+from slack_notification.html_mail import read_html
+from slack_notification.onevizion_api import Record
+from slack_notification.rich_text import plain, rich_text
+from tests.block_kit import assert_slack_takes
+
+MAILS = os.path.join(os.path.dirname(__file__), "mails")
+OV_URL = "https://acme.onevizion.com"
+MARKS = {"bold": "*", "italic": "_", "strike": "~", "code": "`"}
+A, B = "https://a.example", "https://b.example"
+
+
+def mail_of(html):
+    return Record(1, 2, None, html, True, (), "BUILDING", "")
+
+
+def marked(html):
+    """Return a mail as it is read in Slack, styles between marks and links as <label|url>."""
+    elements = rich_text(read_html(html)[0])
+    if elements:
+        assert_slack_takes([{"type": "rich_text", "elements": elements}])
+    mark_runs(elements)
+    return plain(elements)
+
+
+def mark_runs(elements):
+    for element in elements:
+        mark_runs(element.get("elements", []))
+        if element["type"] == "link":
+            element["text"] = "<%s|%s>" % (element["text"], element.pop("url"))
+        for style in sorted(element["style"] if isinstance(element.get("style"), dict) else {}):
+            element["text"] = MARKS[style] + element["text"] + MARKS[style]
+
+
+STYLES = [
+    ("<b>a</b> <strong>b</strong> <i>c</i> <em>d</em> <code>e</code>", "*a* *b* _c_ _d_ `e`"),
+    ("<b>N</b>ote sub<b>way</b>", "*N*ote sub*way*"),
+    ("<s>1</s> <del>2</del> <strike>3</strike>", "~1~ ~2~ ~3~"),
+    (
+        "<span style='text-decoration: line-through'>9</span> <i style='TEXT-DECORATION-LINE:line-through'>8</i>",
+        "~9~ ~_8_~",
+    ),
+    ("<span style='font-weight:bold'>a</span> <span style='font-weight:600'>b</span>", "*a* *b*"),
+    ("<span style='font-style: italic'>a</span> <em style='font-style:normal'>b</em>", "_a_ b"),
+    ("<b style='font-weight:normal'>whole <b>mail</b></b> <h2 style='font-weight:400'>t</h2>", "whole *mail*\n\nt"),
+    ("<b>a <i>b</i></b>", "*a *_*b*_"),
+    ("a *b* _c_ `d` ```e``` :smile: <!-- x -->@here", "a *b* _c_ `d` ```e``` :smile: @here"),
+    ("<q>a</q> <u>b</u>", '"a" b'),
+]
+SCRIPTS = [
+    ("10<sup>3</sup> m<sup>-2</sup> 5<sup>th</sup>", "10³ m⁻² 5ᵗʰ"),
+    ("H<sub>2</sub>O x<sub>i+1</sub>", "H₂O xᵢ₊₁"),
+    ("x<sup>Q</sup> y<sub>q</sub>", "x^(Q) y_(q)"),
+    (
+        "a<sup>®</sup> <sup>*</sup> <sup></sup><sup>small print of a whole line</sup>",
+        "a® * small print of a whole line",
+    ),
+]
+BLOCKS = [
+    ("<p>a</p><p>b</p><div>c</div><div>d</div>e", "a\n\nb\n\nc\nd\ne"),
+    ("a<br>b<br><br><br>c<div><br></div>d", "a\nb\n\nc\n\nd"),
+    ("<p>a</p><p>&nbsp;</p><p>\u200c</p><p>b", "a\n\nb"),
+    (" a\n\t b&nbsp;&nbsp;c ", "a b c"),
+    ("<h1>T</h1>x<h3>S <i>s</i></h3>", "*T*\n\nx\n\n*S *_*s*_"),
+    ("a<hr>b", "a\n--------------------\nb"),
+    ("<blockquote>a<p>b<blockquote>c</blockquote></blockquote>d", "> a\n> \n> b\n> \n> c\n\nd"),
+    ("<blockquote>a<ul><li>b</ul><pre>c</pre></blockquote>", "> a\n> • b\n> ```\n> c\n> ```"),
+    ("<pre>\na\n  b <b>c</b>\n\n\nd\n</pre>", "```\na\n  b c\n\n\nd\n```"),
+    ("<pre>see <a href='https://a.example'>it</a></pre>", "```\nsee <it|https://a.example>\n```"),
+    ("<div style='white-space:pre-wrap'>a\n  b</div>", "a\n  b"),
+    ("<p style='white-space: pre-line'>a  b\nc</p>", "a b\nc"),
+    ("<dl><dt>a<dd>b<dt>c<dd>d</dl>", "*a*\nb\n*c*\nd"),
+]
+LISTS = [
+    ("<ul><li>a<li>b</ul>c", "• a\n• b\n\nc"),
+    ("<ul><li>a<ul><li>b<ul><li>c</ul></ul><li>d</ul>", "• a\n    ◦ b\n        ▪ c\n• d"),
+    ("<ul><li>a</li><ul><li>b</li></ul></ul>", "• a\n    ◦ b"),
+    ("<ol><li>a<br>b<li><p>c</p></ol>", "1. a\n    b\n2. c"),
+    ("<ol start=9><li>a<ul><li>x</ul><li>b</ol>", "9. a\n    ◦ x\n10. b"),
+    ("<ol><li>a<li value=7>b<li>c</ol>", "1. a\n7. b\n8. c"),
+    ("<ol type=a><li>a<li>b</ol>", "    a. a\n    b. b"),
+    ("<ol type=I start=3><li>a<li>b</ol>", "        iii. a\n        iv. b"),
+    ("<ol style='list-style-type:lower-alpha' start=27><li>a</ol>", "    aa. a"),
+    ("<ol start=0><li>a<li>b</ol>", "• 0. a\n1. b"),
+    ("<ol start='<@U1>'><li value='²'>a</ol><li value='<!here>'>b", "1. a\n• b"),
+    ("<ul><li>a<pre>b</pre>c</ul>", "• a\n```\nb\n```\n• c"),
+    ("<ul><li></li><li> </li></ul>a", "a"),
+    ("<input type=checkbox checked> a <input type=CHECKBOX> b<input type=text value=c>", "☑ a ☐ b"),
+]
+LINKS = [
+    (
+        "<a href='https://a.example/?a=1&copy=2&region=EU&amp;x=&quot;'>a</a>",
+        "<a|https://a.example/?a=1&copy=2&region=EU&x=%22>",
+    ),
+    ("<a href='https://a.exa\nmple/\tx'>a</a>", "<a|https://a.example/x>"),
+    ("<a href=' https://a.example/a b|c '>a</a>", "<a|https://a.example/a%20b%7Cc>"),
+    ("see<a href='https://a.example'> it </a>now", "see <it|https://a.example> now"),
+    ("<b><a href='https://a.example'>a <i>b</i></a></b>", "*<a|https://a.example>*_*< b|https://a.example>*_"),
+    ("<a href='mailto:x@a.example'>m</a> <a href='tel:+1-555'>t</a>", "<m|mailto:x@a.example> <t|tel:+1-555>"),
+    (
+        "<a href='www.a.example/x'>w</a> <a href='//a.example'>h</a>",
+        "<w|https://www.a.example/x> <h|https://a.example>",
+    ),
+    (
+        "<a href='/r?x=1'>r</a> <a href='file:///c:/d'>f</a> <a href='x.pdf'>x.pdf</a>",
+        "r (/r?x=1) f (file:///c:/d) x.pdf",
+    ),
+    ("<a href='#x'>a</a> <a href='javascript:b()'>b</a> <a href>c</a> <a>d</a> <a href='cid:1'>e</a>", "a b c d e"),
+    ("<a href='https://a.example'>a<a href='https://b.example'>b</a>", "<a|https://a.example><b|https://b.example>"),
+    (
+        "https://a.example/(x), <i>www.b.example.</i> (https://c.example)",
+        "<https://a.example/(x)|https://a.example/(x)>, _<www.b.example|https://www.b.example>__._ (<https://c.example|https://c.example>)",
+    ),
+    ("<a href='https://a.example/" + "a" * 2000 + "'>a</a>", "a (https://a.example/" + "a" * 2000 + ")"),
+]
+IMAGES = [
+    ("<img src='https://a.example/i' alt='I'>", "<I|https://a.example/i>"),
+    ("<img src='https://a.example/i'>", "<image|https://a.example/i>"),
+    ("a<img src='https://a.example/i' alt=''><img src='cid:1'><img>", "a"),
+    ("<img src='cid:1' alt='Logo'>", "Logo"),
+    ("a<img src='https://a.example/t' width=1><img src='https://a.example/t' style='height:0'>", "a"),
+    ("<a href='https://a.example/x'><img src=i alt=''></a>", "<a.example|https://a.example/x>"),
+    (
+        "<a href='https://a.example'><img src=i></a><p><a href='https://a.example'>text</a></p>",
+        "<text|https://a.example>",
+    ),
+    ("<a href='https://a.example'><img alt=L></a> <a href='https://a.example'>T</a>", "<L T|https://a.example>"),
+    ("<a href='https://a.example'></a><a href='https://a.example'><img width=1></a>b", "b"),
+]
+TABLES = [
+    ("<table><tr><th>Site<th>State<tr><td>S1<td>open</table>", "```\nSite  State\n----  -----\nS1    open\n```"),
+    ("<table><tr><td>a<td>b<td>c<tr><td>dd<td>e<td>f</table>", "```\na   b  c\ndd  e  f\n```"),
+    ("<table><tr><th>名前<th>x<tr><td>中文字<td>1</table>", "```\n名前    x\n------  -\n中文字  1\n```"),
+    ("<table><tr><th>a<th>b<tr><td>x<br>y<td>1<br>2<tr><td>z<td>3</table>", "```\na  b\n-  -\nx  1\ny  2\nz  3\n```"),
+    (
+        "<table><tr><th>a<th>b<tr><td><a href='https://a.example'>go</a><td>x</table>",
+        "```\na   b\n--  -\n<go|https://a.example>  x\n```",
+    ),
+    (
+        "<table><tr><td>Site<td>S1<tr><td>State:<td><a href='https://a.example'>open</a></table>",
+        "*Site:* S1\n*State:* <open|https://a.example>",
+    ),
+    ("<table><tr><td>Site<br>State<td>S1<br>open</table>", "*Site:* S1\n*State:* open"),
+    ("<table><tr><td>Site<td>S1<tr><td>Items<td><ul><li>a<li>b</ul></table>", "*Site:* S1\n*Items:*\n• a\n• b"),
+    ("<table><tr><td>Old<td><s>1</s><tr><td>Sure?<td><b>2</b></table>", "*Old:* ~1~\n*Sure?* *2*"),
+    ("<table><tr><th>a<th>b<tr><td>1<td><del>2</del><tr><td>3<td>4</table>", "*a:* 1\n*b:* ~2~\n\n*a:* 3\n*b:* 4"),
+    (
+        "<table><tr><th>a<th>b<th>c<tr><td>1<td>2<td>" + "w " * 50 + "</table>",
+        "*a:* 1\n*b:* 2\n*c:* " + ("w " * 50).strip(),
+    ),
+    ("<table><tr><th>a<th>b<tr><td>1<td><h3>T</h3>x</table>", "*a:* 1\n*b:* *T*\n\nx"),
+    ("<table><tr><td rowspan=2>A<td>b<td>c<tr><td>d<td>e</table>", "```\nA  b  c\n   d  e\n```"),
+    (
+        "<table><caption>C</caption><tr><td colspan=3>A long title<tr><td>1<td>2<td>3<tr><td>4<td>5<td>6</table>",
+        "C\n```\nA long title\n1  2  3\n4  5  6\n```",
+    ),
+    ("<table role=presentation><tr><td>a<td>b<tr><td>c<td>d</table>", "a\nb\nc\nd"),
+    ("<table><tr><td><a href='https://a.example'>Yes</a><td>No</table>", "<Yes|https://a.example>\nNo"),
+    ("<table><tr><td>a<td><table><tr><td>k<td>v<tr><td>l<td>w</table></table>", "a\n*k:* v\n*l:* w"),
+    ("<table><tr><td><p>a</p><p>b</p></table><td>c</td>", "a\n\nb\nc"),
+    ("<ul><li>x<table><tr><td>k<td>v<tr><td>l<td>w</table></ul>", "• x\n    *k:* v\n    *l:* w"),
+]
+HIDDEN = [
+    ("a<div hidden>x</div><div style='display : none !important'>x</div>b", "ab"),
+    ("a<p style='visibility:hidden'>x<b style='visibility:visible'>c</b></p>", "a\n\n*c*"),
+    ("<td style='font-size:0px'>x<div style='font-size:13px'>b</div></td>", "b"),
+    ("<div style='max-height:0;overflow:hidden'>x</div><div style='max-height:0'>b</div>", "b"),
+    ("<span style='mso-hide:all'>x</span>b", "b"),
+    ("<style>.p, td.q{display:none} @media print{.r{display:none}}</style><i class='z p'>x</i><b class=r>b</b>", "*b*"),
+    ("<title>x</title><script>x</script><template>x</template>b", "b"),
+]
+CHARACTERS = [
+    ("a\x0bb\x0cc\x85d&#11;e", "a b c d e"),
+    ("don\x92t \x93q\x94 don&#146;t", "don’t “q” don’t"),
+    ("\u202eevil\u2066 \x00\x07x", "evil x"),
+    ("&lt;!channel&gt; &amp;lt; <@U1> 1 < 2 &copy; <x", "<!channel> &lt; <@U1> 1 < 2 © <x"),
+    ("<a b c d", "<a b c d"),
+    ("<?xml version='1.0' encoding='latin-1'?><p>é</p>", "é"),
+    ("", ""),
+    ("<!-- x -->", ""),
+]
+TABLE = STYLES + SCRIPTS + BLOCKS + LISTS + LINKS + IMAGES + TABLES + HIDDEN + CHARACTERS
+
+
+@pytest.mark.parametrize(("html", "shown"), TABLE)
+def test_a_mail_is_shown_as_a_browser_shows_it(html, shown):
+    assert marked(html) == shown
+
+
+@pytest.mark.parametrize("name", sorted(name[:-5] for name in os.listdir(MAILS) if name.endswith(".html")))
+def test_a_whole_mail_becomes_the_blocks_and_the_text_that_are_right(name):
+    with open(os.path.join(MAILS, name + ".html"), encoding="utf-8") as mail:
+        composed = message.compose(mail_of(mail.read()), OV_URL, [])
+    with open(os.path.join(MAILS, name + ".json"), encoding="utf-8") as expected:
+        assert [dict(part._asdict()) for part in composed.parts] == json.load(expected)
+    for part in composed.parts:
+        assert_slack_takes(part.blocks)
+
+
+# Nothing that a mail holds can stop the run
+
+LINK = "<a href='https://a.example'>x</a>"
+BOMBS = {
+    "cells that span": "<table>" + "<tr><td colspan=100 rowspan=100>x" * 3000,
+    "open links": "<a " * 900 + "word " * 60000,
+    "nothing but open links": "<a " * 300000,
+    "divs": "<div>" * 180000 + LINK,
+    "crossed ends": "<b><div></b>" * 40000 + "</i>" * 100000 + LINK,
+    "paragraphs": "<p>x" * 250000,
+    "nested tables": "<table><tr><td>a<td>" * 20000,
+    "nested lists": "<ul><li>" * 100000,
+    "attributes": "<a " + " ".join("a%d=1" % number for number in range(100000)) + ">x</a>",
+    "open quotes": '<a href="' * 100000,
+    "styles": "<p style='color:red;font-weight:bold'>x</p>" * 23000,
+    "open braces": "<style>" + ".a{" * 300000 + "</style>x",
+    "code": "<pre>" + "x\n" * 480000,
+    "less than": "<" * 1000000,
+    "a mail of 10 MB": "<p>Hello <b>you</b></p>\n" * 450000,
+    "a word of 10 MB": "x" * 10**7,
+}
+
+
+@pytest.mark.parametrize("html", list(BOMBS.values()), ids=list(BOMBS))
+def test_a_mail_that_wants_to_stop_the_run_is_read_in_time(html):
+    begin = time.process_time()
+    composed = message.compose(mail_of(html), OV_URL, [])
+    assert time.process_time() - begin < 4  # 2 seconds, and as many for the machines that tests run on
+    assert 1 <= len(composed.parts) <= 40
+    assert all(len(json.dumps(part.blocks)) < 11000 and len(part.text) <= 4000 for part in composed.parts)
+
+
+@pytest.mark.parametrize(
+    "opening", ["<div>" * 340, "<table><tr><td>" * 110, "<div>" * 5000, "<ul><li>" * 200, "<blockquote>" * 300]
+)
+def test_deep_mails_keep_their_words_and_links(opening):
+    assert re.search(r"x \(https://a\.example\)", plain(rich_text(read_html(opening + LINK)[0])))
+
+
+def test_the_text_of_a_mail_that_is_too_long_for_posts_is_complete():
+    html = "".join("<p>word%dend <b>x</b> &amp; y</p>\n" % number for number in range(60000))
+    composed = message.compose(mail_of(html), OV_URL, [])
+    whole = "\n".join(part.text for part in composed.parts) + composed.rest
+    assert re.findall(r"word\d+end", whole) == ["word%dend" % number for number in range(60000)]
+    assert "<b>" not in composed.rest
+    assert "&amp;" not in composed.rest
+
+
+def test_a_mail_that_the_parser_refuses_is_shown_as_its_text(monkeypatch):
+    def refuse(*args, **kwargs):
+        raise html_mail.etree.ParserError("no")
+
+    monkeypatch.setattr(html_mail, "document_fromstring", refuse)
+    assert marked(
+        "<p>a <b>b</b></p><p>see https://a.example<!-- x -->"
+    ) == "a b\n\nsee <https://a.example|https://a.example>".replace("\n\n", "\n")
+
+
+# For any mail
+
+NAMES = ["p", "div", "b", "i", "s", "code", "pre", "table", "tr", "td", "th", "ul", "ol", "li", "blockquote", "h2"]
+TAGS = st.sampled_from(NAMES + ["span", "a", "dl", "dt", "dd", "center", "font"])
+FRAGMENTS = st.one_of(
+    TAGS.map("<{}>".format),
+    TAGS.map("</{}>".format),
+    st.sampled_from(["<!channel>", "<@U1>", "&lt;!here&gt;", "&#0;", "&#xD800;", "&#11;", "<br>", "<hr>", "<q>"]),
+    st.sampled_from(["<!--", "-->", "<![if x]>", "<![CDATA[", "]]>", "<?", "<style>", "</style>", "'", ">", "<", "&"]),
+    st.sampled_from(
+        ["<a href='", "' >", "<a href='https://a.example'>", "<img alt='<!here>'>", "<td colspan=3 rowspan=2>"]
+    ),
+    st.sampled_from(
+        ["<sup>", "<input type=checkbox>", "<img src='https://a.example'>", "<ol start=-3 type=i>", "<tbody>"]
+    ),
+    st.sampled_from(["<p style='display:none'>", "<b style='font-weight:100;white-space:pre'>", "<table role=none>"]),
+    st.text(max_size=10),
+)
+
+
+def trees(children):
+    element = st.tuples(TAGS, children).map(lambda pair: "<{0} href='https://a.example'>{1}</{0}>".format(*pair))
+    return st.lists(element | children, max_size=4).map("".join)
+
+
+def runs_of(elements):
+    for element in elements:
+        if "elements" in element:
+            yield from runs_of(element["elements"])
+        else:
+            yield element
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(FRAGMENTS).map("".join))
+def test_no_mail_raises_or_becomes_what_slack_refuses_or_a_link_that_it_did_not_have(html):
+    composed = message.compose(mail_of(html), OV_URL, [])
+    assert composed == message.compose(mail_of(html), OV_URL, [])
+    for part in composed.parts:
+        assert_slack_takes(part.blocks)
+        assert not re.search("[<>]|&(?!amp;|lt;|gt;)", part.text)
+        for block in part.blocks:
+            for run in runs_of(block["elements"]) if block["type"] == "rich_text" else []:
+                assert run.get("url", A).rstrip("/") == A or run["url"].split("://")[1][:5] in html
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.recursive(st.sampled_from(["word ", "word", "<br>", "&nbsp;", " "]), trees, max_leaves=30))
+def test_no_word_of_a_mail_is_lost_or_doubled(mail):
+    numbers = iter(range(1000))
+    numbered = re.sub("word", lambda _: "word{}end".format(next(numbers)), mail)
+    shown = plain(rich_text(read_html(numbered)[0]))
+    assert sorted(re.findall(r"word\d+end", shown)) == sorted(re.findall(r"word\d+end", numbered))
