@@ -50,6 +50,7 @@ SUBSCRIPT = str.maketrans("0123456789+-−=()aehijklmnoprstuvx", "₀₁₂₃�
 LIST_INDENTS = {"1": 0, "decimal": 0, "a": 1, "A": 1, "lower-alpha": 1, "upper-alpha": 1, "i": 2, "I": 2}
 
 TAG = re.compile(r"<(/?)([a-zA-Z][a-zA-Z0-9:]*)([^<>]*)(>?)")
+NO_TAG = re.compile("<(?![a-zA-Z/!?])")
 BARE_REFERENCE = re.compile(r"&(?=[a-zA-Z][a-zA-Z0-9]*=)")
 BREAK_REFERENCE = re.compile("(?i)&#(?:0*1[12]|x0*[bc])(?:;|(?![0-9a-f]))")
 QUOTED = re.compile("\"[^\"]*\"|'[^']*'")
@@ -84,7 +85,9 @@ def read_html(html: str) -> Tuple[List[Line], str]:
         end = length_to_read(html)
     html, beyond = html[:end], _text_of(html[end:])
     try:
-        root = document_fromstring(_mended(html).encode("utf-8"), HTMLParser(encoding="utf-8", huge_tree=True))
+        # Around text outside of a body, libxml2 before 2.14 would put a paragraph of its own.
+        body = _mended(html if "<body" in html.lower() else "<body>" + html)
+        root = document_fromstring(body.encode("utf-8"), HTMLParser(encoding="utf-8", huge_tree=True))
     except (etree.LxmlError, ValueError):
         # Nothing but comments, say, or nothing that the parser can read: the recipient is owed the text.
         return [Line(tuple(linked(line))) for line in _text_of(html).split("\n") if line.strip()], beyond
@@ -119,7 +122,7 @@ def _mended(html: str) -> str:
             + (">" if rest.count('"') % 2 == 0 else end)
         )
 
-    return TAG.sub(mend, BREAK_REFERENCE.sub("\n", html))
+    return TAG.sub(mend, NO_TAG.sub("&lt;", BREAK_REFERENCE.sub("\n", html)))
 
 
 def _is_no_tag(rest: str) -> bool:
