@@ -1,17 +1,28 @@
 """HTML mails as lines: one walk over the tree, with a table from tag to function."""
 
 import re
-from html import unescape
-from typing import Any, Callable, Dict, FrozenSet, List, Match, NamedTuple, Optional, Set, Tuple
+from typing import Any, Callable, Dict, List, Optional, Set, Tuple
 
 from lxml import etree
 from lxml.html import HtmlElement, HTMLParser, document_fromstring
 
+from .html_look import (
+    BLOCKS,
+    CODE,
+    HEADINGS,
+    PARAGRAPHS,
+    Look,
+    declarations,
+    hides,
+    hiding_classes,
+    restyled,
+    script_text,
+)
+from .html_source import COMMENTS, mended, text_of_html
 from .html_table import Table
 from .rich_text import (
     INDENT_LIMIT,
     NUMBER_LIMIT,
-    PLAIN,
     Line,
     Run,
     clean,
@@ -24,56 +35,15 @@ from .rich_text import (
     text_of,
 )
 
-# No mail that a person wrote is nested deeper; the parser's time grows with the depth.
-DEPTH_LIMIT = 500
-ATTRIBUTES_LIMIT = 100
-# Longer small print stays as it is.
-SCRIPT_LIMIT_CHARACTERS = 12
-
 BREAK, PARAGRAPH = 1, 2
 RULE = "-" * 20
 PICTURE = "\0"  # stands for a linked picture without words until the walk ends; no clean text holds one
-HEADINGS = ["h1", "h2", "h3", "h4", "h5", "h6"]
-PARAGRAPHS = set(HEADINGS + ["p", "ul", "ol", "dl", "blockquote", "pre", "figure", "fieldset"])
-BLOCKS = PARAGRAPHS.union(["html", "body", "div", "section", "article", "header", "footer", "main", "aside", "nav"])
-BLOCKS.update(["address", "center", "form", "table", "caption", "thead", "tbody", "tfoot", "tr", "td", "th", "hr"])
-BLOCKS.update(["figcaption", "li", "dt", "dd", "details", "summary", "legend", "option"])
 UNSEEN = {"title", "style", "script", "template"}
-BOLD, ITALIC, STRIKE, CODE = "bold", "italic", "strike", "code"
-STYLES = dict.fromkeys(["b", "strong", "dt"] + HEADINGS, BOLD)
-STYLES.update(dict.fromkeys(["i", "em", "cite", "dfn", "var"], ITALIC))
-STYLES.update(dict.fromkeys(["s", "del", "strike"], STRIKE), **dict.fromkeys(["code", "kbd", "samp", "tt"], CODE))
 CHECKS = {("checkbox", True): "☑", ("checkbox", False): "☐", ("radio", True): "◉", ("radio", False): "○"}
-KNOWN = BLOCKS.union(STYLES, ["a", "br", "img", "input", "span", "font", "u", "sup", "sub", "small", "big", "head"])
-SUPERSCRIPT = str.maketrans("0123456789+-−=()abcdefghijklmnoprstuvwxyz", "⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁻⁼⁽⁾ᵃᵇᶜᵈᵉᶠᵍʰⁱʲᵏˡᵐⁿᵒᵖʳˢᵗᵘᵛʷˣʸᶻ")
-SUBSCRIPT = str.maketrans("0123456789+-−=()aehijklmnoprstuvx", "₀₁₂₃₄₅₆₇₈₉₊₋₋₌₍₎ₐₑₕᵢⱼₖₗₘₙₒₚᵣₛₜᵤᵥₓ")
 LIST_INDENTS = {"1": 0, "decimal": 0, "a": 1, "A": 1, "lower-alpha": 1, "upper-alpha": 1, "i": 2, "I": 2}
 
-TAG = re.compile(r"<(/?)([a-zA-Z][a-zA-Z0-9:]*)([^<>]*)(>?)")
-NO_TAG = re.compile("<(?![a-zA-Z/!?])")
-BARE_REFERENCE = re.compile(r"&(?=[a-zA-Z][a-zA-Z0-9]*=)")
-BREAK_REFERENCE = re.compile("(?i)&#(?:0*1[12]|x0*[bc])(?:;|(?![0-9a-f]))")
-QUOTED = re.compile("\"[^\"]*\"|'[^']*'")
-VOID = {"area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "param", "source", "wbr"}
 # Targets that work nowhere but in the mail itself.
 USELESS_TARGET = re.compile(r"(?i)#|(?:javascript|vbscript|data|cid|about|blob):")
-LINE_ENDS = re.compile(r"(?i)</?(?:br|p|div|li|t[dhr]|table|[uo]l|pre|h[r1-6])\b[^<>]*>")
-COMMENTS = re.compile(r"(?is)<!--.*?(?:-->|\Z)|<(style|script)\b.*?(?:</\1\s*>|\Z)")
-
-
-class Look(NamedTuple):
-    """What an element hands down to its content."""
-
-    styles: FrozenSet[str] = PLAIN
-    url: str = ""
-    space: str = "normal"
-    kind: str = "text"
-    quoted: bool = False
-    level: int = -1  # of the list that is open, from 0
-    indent: int = -1  # of the item that is open
-    script: str = ""
-    tiny: bool = False
-    unseen: bool = False
 
 
 def read_html(html: str) -> Tuple[List[Line], str]:
@@ -83,125 +53,15 @@ def read_html(html: str) -> Tuple[List[Line], str]:
     if end < len(html):
         html = COMMENTS.sub("", html)
         end = length_to_read(html)
-    html, beyond = html[:end], _text_of(html[end:])
+    html, beyond = html[:end], text_of_html(html[end:])
     try:
         # Around text outside of a body, libxml2 before 2.14 would put a paragraph of its own.
-        body = _mended(html if "<body" in html.lower() else "<body>" + html)
+        body = mended(html if "<body" in html.lower() else "<body>" + html)
         root = document_fromstring(body.encode("utf-8"), HTMLParser(encoding="utf-8", huge_tree=True))
     except (etree.LxmlError, ValueError):
         # Nothing but comments, say, or nothing that the parser can read: the recipient is owed the text.
-        return [Line(tuple(linked(line))) for line in _text_of(html).split("\n") if line.strip()], beyond
-    return _Walk(_hiding_classes(root)).read(root), beyond
-
-
-def _mended(html: str) -> str:
-    """Return the mail without what costs the parser minutes or misleads it; no word is lost."""
-    open_tags: List[str] = []
-
-    def mend(tag: Match[str]) -> str:
-        closing, name, rest, end = tag.groups()
-        name = name.lower()
-        if not end and (closing or name not in KNOWN or _is_no_tag(rest)):
-            return "&lt;" + tag.group()[1:]
-        if len(QUOTED.sub("", rest).split()) > ATTRIBUTES_LIMIT:
-            return "&lt;" + tag.group()[1:]
-        if closing and open_tags and name in open_tags[-20:]:
-            while open_tags.pop() != name:
-                pass
-        elif not closing and name not in VOID and not rest.endswith("/"):
-            if open_tags and open_tags[-1] == name and name in ("p", "li", "td", "th", "tr", "dt", "dd", "option", "a"):
-                open_tags.pop()
-            if len(open_tags) >= DEPTH_LIMIT and name != "a":
-                return "<br>" if name in BLOCKS else ""
-            open_tags.append(name)
-        return (
-            "<"
-            + closing
-            + tag.group(2)
-            + BARE_REFERENCE.sub("&amp;", rest)
-            + (">" if rest.count('"') % 2 == 0 else end)
-        )
-
-    return TAG.sub(mend, NO_TAG.sub("&lt;", BREAK_REFERENCE.sub("\n", html)))
-
-
-def _is_no_tag(rest: str) -> bool:
-    """Tell whether what follows `<name`, up to the next < or the end of the mail, is text and no list of attributes."""
-    words = QUOTED.sub("", rest).split()
-    return len(words) > ATTRIBUTES_LIMIT or any("=" not in word for word in words) and '"' not in rest
-
-
-def _text_of(html: str) -> str:
-    text = LINE_ENDS.sub("\n", COMMENTS.sub("", html))
-    text = re.sub(r"<[!?/a-zA-Z][^<>]*>", "", text)
-    text = re.sub(r"&#\w{9,};?", "\ufffd", text)
-    return re.sub(r"\n\s*\n+", "\n\n", re.sub("[ \t\xa0]+", " ", clean(unescape(text)))).strip()
-
-
-def _declarations(style: str) -> Dict[str, str]:
-    pairs = (piece.partition(":") for piece in style.lower().split(";"))
-    return {name.strip(): value.replace("!important", "").strip() for name, _, value in pairs}
-
-
-def _hides(css: Dict[str, str]) -> bool:
-    cut_off = re.match(r"0(?:px|pt|em|%)?\Z", css.get("max-height", "")) and css.get("overflow") == "hidden"
-    return css.get("display") == "none" or css.get("mso-hide") == "all" or bool(cut_off)
-
-
-def _hiding_classes(root: HtmlElement) -> Set[str]:
-    """Return the classes whose elements the mail's own <style> hides, outside of @media and the like."""
-    hiding: Set[str] = set()
-    for element in root.iter("style"):
-        depth, selector = 0, ""
-        for piece in re.split("([{}])", re.sub(r"(?s)/\*.*?(?:\*/|\Z)|<!--|-->", "", element.text or "")):
-            if piece in ("{", "}"):
-                depth = max(depth + (1 if piece == "{" else -1), 0)
-            elif depth == 0:
-                selector = piece
-            elif depth == 1 and "@" not in selector and _hides(_declarations(piece)):
-                hiding.update(re.findall(r"(?:\A|,)\s*\w*\.([\w-]+)\s*(?=,|\Z)", selector))
-    return hiding
-
-
-def _restyled(look: Look, tag: str, css: Dict[str, str]) -> Look:
-    """Return the look of an element in that of its parent, as a browser shows it."""
-    style = STYLES.get(tag)
-    if not css:
-        return look._replace(
-            styles=look.styles | {style} if style else look.styles,
-            script={"sup": "^", "sub": "_"}.get(tag, look.script),
-        )
-    styles = set(look.styles)
-    if style:
-        styles.add(style)
-    weight, slant = css.get("font-weight", ""), css.get("font-style", "")
-    if weight in ("bold", "bolder") or weight[:1] in "6789" and weight.isdigit():
-        styles.add(BOLD)
-    elif weight in ("normal", "lighter") or weight.isdigit():
-        styles.discard(BOLD)
-    if slant:
-        (styles.discard if slant == "normal" else styles.add)(ITALIC)
-    if "line-through" in css.get("text-decoration", "") + css.get("text-decoration-line", ""):
-        styles.add(STRIKE)
-    seen, size, space = css.get("visibility"), css.get("font-size"), css.get("white-space", look.space)
-    return look._replace(
-        styles=frozenset(styles),
-        script={"sup": "^", "sub": "_"}.get(tag, look.script),
-        space="normal" if space == "nowrap" else space,
-        unseen=look.unseen if seen in (None, "inherit") else seen != "visible",
-        tiny=look.tiny if size is None else re.match(r"0(?:\.0*)?(?:[a-z]+|%)?\Z", size) is not None,
-    )
-
-
-def _script(text: str, sign: str) -> str:
-    """Return text in superscript (^) or subscript (_) characters, or marked where Unicode has none."""
-    content = text.strip()
-    if len(content) > SCRIPT_LIMIT_CHARACTERS or not any(map(str.isalnum, content)):
-        return text
-    table = SUPERSCRIPT if sign == "^" else SUBSCRIPT
-    raised = content.translate(table)
-    known = all(ord(character) in table for character in content)
-    return text.replace(content, raised if known else "%s(%s)" % (sign, content))
+        return [Line(tuple(linked(line))) for line in text_of_html(html).split("\n") if line.strip()], beyond
+    return _Walk(hiding_classes(element.text or "" for element in root.iter("style"))).read(root), beyond
 
 
 def _number(value: Optional[str], default: int) -> int:
@@ -263,15 +123,15 @@ class _Walk:
 
     def _enter(self, element: HtmlElement) -> bool:
         """Begin an element; False where a reader does not see it."""
-        tag, css = element.tag, _declarations(element.get("style") or "")
+        tag, css = element.tag, declarations(element.get("style") or "")
         classes = element.get("class")
-        if tag in UNSEEN or "hidden" in element.attrib or _hides(css):
+        if tag in UNSEEN or "hidden" in element.attrib or hides(css):
             return False
         if classes and self._hiding and not self._hiding.isdisjoint(classes.split()):
             return False
         if tag in BLOCKS:
             self._boundary(tag)
-        self._looks.append(_restyled(self._looks[-1], tag, css))
+        self._looks.append(restyled(self._looks[-1], tag, css))
         handler = ENTER.get(tag)
         if handler:
             handler(self, element)
@@ -319,7 +179,7 @@ class _Walk:
         if not text:
             return
         if look.script:
-            text = _script(text, look.script)
+            text = script_text(text, look.script)
         if not self._runs:
             self._open_gap()
         url = url or look.url
@@ -387,7 +247,7 @@ class _Walk:
     # Lists
 
     def _enter_list(self, element: HtmlElement) -> None:
-        css = _declarations(element.get("style") or "")
+        css = declarations(element.get("style") or "")
         wanted = LIST_INDENTS.get(css.get("list-style-type") or element.get("type") or "")
         level = self._looks[-1].level + 1
         if element.tag == "ol" and wanted is not None:
@@ -476,7 +336,7 @@ class _Walk:
             self._add(" (%s)" % " ".join(href.split()))
 
     def _enter_image(self, element: HtmlElement) -> None:
-        css = _declarations(element.get("style") or "")
+        css = declarations(element.get("style") or "")
         sizes = [value for name in ("width", "height") for value in (element.get(name), css.get(name))]
         if self._looks[-1].unseen or any(re.match(r"\s*[01](?:px)?\s*\Z", size or "") for size in sizes):
             return

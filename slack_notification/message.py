@@ -8,7 +8,8 @@ from html import unescape
 from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 from .onevizion_api import Record
-from .rich_text import Line, Run, clean, escape, host_of, length_to_read, linked, one_line, plain, posts, rich_text
+from .posts import posts
+from .rich_text import Line, Run, clean, escape, host_of, length_to_read, linked, one_line, plain, rich_text
 
 # Slack's documentation of the header block.
 HEADER_LIMIT_CHARACTERS = 150

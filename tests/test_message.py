@@ -168,6 +168,12 @@ def test_a_long_message_goes_on_in_the_thread_and_is_cut_at_paragraphs():
     assert [part.blocks[0]["type"] for part in parts] == ["header"] + ["rich_text"] * (len(shown) - 1)
 
 
+def test_a_paragraph_of_several_lines_is_not_torn():
+    paragraph = "\n".join("line %d " % number + "word " * 12 for number in range(5))
+    shown = [readable(part) for part in composed("\n\n".join([paragraph] * 40)).parts]
+    assert all(page.startswith("line 0") for page in shown)
+
+
 @pytest.mark.parametrize(
     ("html", "kind"),
     [
