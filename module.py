@@ -3,12 +3,13 @@
 
 OneVizion's scheduler starts this program every few minutes, or an admin starts it by hand. One run reads the settings,
 pulls the pending records of one Notification Service, finds each recipient's channel, posts to Slack, saves each
-record's status and tells the integration log what happened. The file reads from top to bottom as the run goes.
+record's status and tells the integration log what happened. This file reads as a run goes; its parts stand in
+slack_notification/, each importing only those before it.
 
 Exit status:
     0    everything pending was delivered, or nothing was pending, or another run is at work in this directory
     1    the run finished and at least one record was not delivered (or its status could not be saved)
-    2    the run could not do its work: settings, OneVizion refuses or is out of reach, Slack refuses or is out of reach
+    2    the run could not do its work: settings, OneVizion refuses or is out of reach, Slack refuses or is out of order
     128+ the number of the signal that interrupted the run
 
 Words:
@@ -18,133 +19,240 @@ Words:
     channel          where Slack shows the message: a public or private channel, or a person's direct messages
     part             one post of a message; a long message has several, the later ones as replies to the first
     attempt          one try to deliver a record that failed, as OneVizion counts them
-    round            one pass over the records that still want an attempt
+    journal          the file in which one run tells the next how much of a message was posted
     integration log  the log of this run in OneVizion, where an admin looks first
 """
 
 import argparse
+import contextlib
+import datetime
 import os
 import signal
-import subprocess
 import sys
-from typing import NoReturn, Optional, Sequence
+import time
+from typing import TYPE_CHECKING, Any, List, Optional, Sequence
 
-HERE = os.path.dirname(os.path.abspath(__file__))
+from slack_notification.errors import (
+    EXIT_CANNOT_WORK,
+    EXIT_DELIVERED,
+    EXIT_NOT_ALL_DELIVERED,
+    EXIT_SIGNAL_BASE,
+    LOG,
+    Failure,
+    RunError,
+)
+from slack_notification.lock import Held, only_run
+from slack_notification.packages import refuse_import, use_packages
+
+if TYPE_CHECKING:  # the parts below need packages, which a scheduled run installs first
+    from slack_notification.calls import Interruption
+    from slack_notification.journal import Journal
+    from slack_notification.onevizion_api import OneVizion
+    from slack_notification.pending import Queue
+    from slack_notification.settings import Settings
+
+VERSION = "2.0.0"
 # OneVizion writes this file into the working directory before each scheduled run, and only then.
 IHUB_PARAMETERS_FILE = "ihub_parameters.json"
-EXIT_CANNOT_WORK = 2
+LONG_RUN = datetime.timedelta(hours=1)  # a run that lasts longer than this is worth a look
 
 if __name__ == "__main__":
     # A Ctrl-C while the packages load should end the program, not print where the import was.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
-REQUIREMENTS_FILE = os.path.join(HERE, "requirements.txt")
-# Set for the second start, so that a package that stays missing cannot make the program install for ever.
-INSTALLED_MARK = "SLACK_NOTIFICATION_PACKAGES_INSTALLED"
 
-
-def install_packages(missing: ImportError) -> NoReturn:
-    """Deal with a package that cannot be imported; never returns.
-
-    By hand, says which package is missing and how to install it. Under the scheduler, where no admin has a shell,
-    installs requirements.txt with this interpreter and starts the program again, once.
-
-    :raises SystemExit: status 2 where the package is still missing
-    """
-    text = "The Python package %s is missing. " % (missing.name or missing)
-    if not os.path.exists(IHUB_PARAMETERS_FILE):
-        advice = "Install what the module needs: %s -m pip install -r requirements.txt" % sys.executable
-        print(text + advice, file=sys.stderr)
-        raise SystemExit(EXIT_CANNOT_WORK)
-    if INSTALLED_MARK not in os.environ:
-        print(text + "Installing requirements.txt", file=sys.stderr, flush=True)
-        command = [sys.executable, "-m", "pip", "install", "--disable-pip-version-check", "-r", REQUIREMENTS_FILE]
-        # OneVizion makes a log record of every line on stdout, so pip must not write there.
-        if subprocess.call(command, stdin=subprocess.DEVNULL, stdout=sys.stderr) == 0:
-            os.environ[INSTALLED_MARK] = "1"
-            os.execv(sys.executable, [sys.executable] + sys.argv)
-    text += "Installing requirements.txt did not help: ask OneVizion's support to install it for the module"
-    print(text, file=sys.stderr)
-    print(text, flush=True)
-    raise SystemExit(EXIT_CANNOT_WORK)
-
-
-try:
-    from slack_notification import VERSION
-    from slack_notification.admin import check, dry_run, send_test
-    from slack_notification.delivery import deliver_queue, only_run_here
-    from slack_notification.errors import (
-        EXIT_CANNOT_WORK,
-        EXIT_DELIVERED,
-        EXIT_SIGNAL_BASE,
-        LOG,
-        Interruption,
-        RunError,
-    )
-    from slack_notification.integration_log import IHUB_PARAMETERS_FILE, Logs, Platform, read_platform
-    from slack_notification.onevizion_api import OneVizion
-    from slack_notification.settings import load_settings
-    from slack_notification.slack_api import Slack
-except ImportError as missing_package:
-    install_packages(missing_package)
-
-
-# ---- The program -----------------------------------------------------------------------------------------------------
-
-
-def parse_arguments(arguments: Sequence[str]) -> argparse.Namespace:
-    """Return the options `check`, `dry_run` and `send_test` (None or a channel).
-
-    :raises SystemExit: status 2 and the usage for anything unknown, 0 for --help and --version
-    """
-    parser = argparse.ArgumentParser(
-        prog="module.py",
-        description="Deliver the pending notifications of one OneVizion Notification Service to Slack.",
-        epilog="Settings are read from settings.json in the current directory. "
-        "Exit status: 0 everything was delivered, 1 something was not, 2 the run could not do its work.",
-        allow_abbrev=False,
-    )
-    modes = parser.add_mutually_exclusive_group()
-    modes.add_argument("--check", action="store_true", help="check everything from the settings to Slack; send nothing")
-    modes.add_argument("--dry-run", action="store_true", help="print what would be sent; send and change nothing")
-    modes.add_argument("--send-test", metavar="CHANNEL", help="post a test message to a channel; touch no queue")
-    parser.add_argument("--version", action="version", version="Slack-notification %s" % VERSION)
-    return parser.parse_args(arguments)
-
-
-def main(arguments: Sequence[str], interruption: Optional[Interruption] = None) -> int:
+def main(arguments: Sequence[str], interruption: "Optional[Interruption]" = None) -> int:
     """Run the program and return its exit status.
 
     :param arguments: the command line, without the program's name
     :param interruption: what ends the run early
     """
     options = parse_arguments(arguments)
-    interruption = interruption or Interruption()
-    delivering = not (options.check or options.dry_run or options.send_test is not None)
-    if delivering:  # in the other modes nothing is at stake, and Ctrl-C ends the program at once
-        interruption.listen()
-    with Logs(read_platform() if delivering else Platform()) as logs:
+    scheduled = os.path.exists(IHUB_PARAMETERS_FILE)
+    looks_only = options.check or options.dry_run or options.send_test is not None
+    with only_run() as held:
+        warning = use_packages(scheduled, held.alone)
         try:
-            if options.check:
-                return check(interruption, logs)
-            settings = load_settings()
-            logs.hide(settings.secrets())
-            if options.send_test is not None:
-                return send_test(options.send_test, settings, Slack(settings, interruption), logs.say)
-            onevizion = OneVizion(settings, interruption)
-            if options.dry_run:
-                return dry_run(settings, onevizion, logs.say)
-            logs.connect(onevizion.add_log_entry)
-            with only_run_here() as alone:
-                if alone:
-                    return deliver_queue(settings, onevizion, interruption)
-                LOG.info("another run is in progress in this directory: nothing was done")
-                return EXIT_DELIVERED
-        except RunError as error:
-            LOG.error(str(error), extra={"details": error.details})
-        except Exception:  # a bug of ours: its traceback belongs into the log, where no secret gets through
-            LOG.exception("a fault in this module: report it to its developers")
+            from slack_notification.calls import Interruption
+            from slack_notification.integration_log import Logs, Platform, read_platform
+        except ImportError as error:
+            refuse_import(error, scheduled)
+        interruption = interruption or Interruption()
+        if not looks_only:
+            if options.resend is None:  # elsewhere nothing is at stake, and Ctrl-C ends the program at once
+                interruption.listen()
+            with Logs(Platform() if options.resend else read_platform()) as logs:
+                log_problems(warning, held.problem)
+                return end_well(logs, interruption, lambda: change_queue(options, held, logs, interruption))
+    with Logs(Platform()) as logs:  # without the lock: nothing is changed
+        log_problems(warning)
+        return end_well(logs, interruption, lambda: look(options, logs, interruption))
+
+
+def parse_arguments(arguments: Sequence[str]) -> argparse.Namespace:
+    """Return the options; `send_test` is None or a channel, `resend` is None or a list of ids.
+
+    :raises SystemExit: status 2 and the usage for anything unknown, 0 for --help and --version
+    """
+    parser = argparse.ArgumentParser(
+        prog="module.py",
+        description="Deliver the pending notifications of one OneVizion Notification Service to Slack.",
+        epilog="Exit status: 0 everything was delivered, 1 something was not, 2 the run could not do its work.",
+        allow_abbrev=False,
+    )
+    modes = parser.add_mutually_exclusive_group()
+    modes.add_argument("--check", action="store_true", help="check everything from the settings to Slack; send nothing")
+    modes.add_argument("--dry-run", action="store_true", help="print what would be sent; send and change nothing")
+    modes.add_argument("--send-test", metavar="CHANNEL", help="post a test message to a channel; touch no queue")
+    modes.add_argument(
+        "--resend",
+        metavar="ID",
+        nargs="+",
+        help="make records pending again (4711 or 4711-4720); the next run sends them",
+    )
+    parser.add_argument("--raw", action="store_true", help="with --dry-run: print the JSON that Slack would get")
+    parser.add_argument(
+        "--settings", metavar="FILE", default="settings.json", help="read FILE instead of settings.json"
+    )
+    parser.add_argument("--version", action="version", version="Slack-notification %s" % VERSION)
+    return parser.parse_args(arguments)
+
+
+def log_problems(*problems: str) -> None:
+    """Log what is no reason to end the run; the first line of each is the message, the others are its details."""
+    for problem in filter(None, problems):
+        first, *details = problem.split("\n")
+        LOG.warning(first, extra={"details": details})
+
+
+def end_well(logs: Any, interruption: "Interruption", work: Any) -> int:
+    """Return the exit status of the work, and log why it could not be done."""
+    try:
+        return int(work())
+    except RunError as error:
+        LOG.error(str(error), extra={"details": error.details})
+    except Failure as failure:
+        LOG.error(str(failure))
+    except Exception:  # a bug of ours: its traceback belongs into the log, where no secret gets through
+        LOG.exception("a fault in this module: report it to its developers")
+    finally:
+        if interruption.requested():
+            logs.finish_soon()
+    return EXIT_SIGNAL_BASE + interruption.signal_number if interruption.requested() else EXIT_CANNOT_WORK
+
+
+def look(options: argparse.Namespace, logs: Any, interruption: "Interruption") -> int:
+    """Do what changes nothing in OneVizion, and return the exit status."""
+    from slack_notification import admin
+    from slack_notification.settings import load_settings
+
+    if options.check:
+        return admin.check(options.settings, interruption, logs)
+    settings = load_settings(options.settings)
+    logs.hide(settings.secrets())
+    if options.dry_run:
+        return admin.dry_run(settings, interruption, logs.say, options.raw)
+    return admin.send_test(options.send_test, settings, interruption, logs.say, VERSION)
+
+
+def change_queue(options: argparse.Namespace, held: Held, logs: Any, interruption: "Interruption") -> int:
+    """Deliver what is pending, or make records pending again, unless another run is at work."""
+    from slack_notification.journal import Journal
+    from slack_notification.onevizion_api import OneVizion
+    from slack_notification.settings import load_settings
+
+    settings = load_settings(options.settings)
+    logs.hide(settings.secrets())
+    onevizion = OneVizion(settings, interruption)
+    logs.connect(onevizion.add_log_entry)
+    if not held.alone:
+        return leave_to_other_run(held)
+    with contextlib.closing(Journal()) as journal:
+        if options.resend is not None:
+            from slack_notification import admin
+
+            return admin.resend(options.resend, onevizion, journal, logs.say)
+        return deliver_queue(settings, onevizion, journal, interruption)
+
+
+def leave_to_other_run(held: Held) -> int:
+    """Say that another run is at work; one that lasts for long is worth a warning and exit status 1."""
+    since = " since %s UTC" % held.since.strftime("%Y-%m-%d %H:%M:%S") if held.since else ""
+    text = "another run is in progress in this directory%s: nothing was done"
+    if held.since is None or datetime.datetime.now(datetime.timezone.utc) - held.since < LONG_RUN:
+        LOG.info(text, since)
+        return EXIT_DELIVERED
+    LOG.warning(text + "; if it does not end, interrupt it under Administer Processes", since)
+    return EXIT_NOT_ALL_DELIVERED
+
+
+def deliver_queue(
+    settings: "Settings", onevizion: "OneVizion", journal: "Journal", interruption: "Interruption"
+) -> int:
+    """Deliver what is pending, and return the exit status.
+
+    :raises Failure: before anything was done to the queue
+    """
+    from slack_notification.pending import read_pending, save_posted
+
+    started_at = time.monotonic()
+    LOG.info("Slack-notification %s started", VERSION)
+    unsaved = save_posted(onevizion, journal)
+    queue = read_pending(onevizion, settings.service_id, journal)
+    if not queue.pending or interruption.requested():
+        how = (
+            "interrupted: " if interruption.requested() else "nothing is pending for service %d: " % settings.service_id
+        )
+        LOG.info(
+            "%sdelivered 0, failed 0, left pending %d in %.1f s", how, len(queue.pending), seconds_since(started_at)
+        )
+        if interruption.requested():
+            return EXIT_SIGNAL_BASE + interruption.signal_number
+        return EXIT_NOT_ALL_DELIVERED if unsaved or queue.nameless else EXIT_DELIVERED
+    LOG.info("%d record(s) pending for service %d", len(queue.pending), settings.service_id)
+    return deliver_pending(settings, onevizion, journal, interruption, queue, unsaved, started_at)
+
+
+def deliver_pending(
+    settings: "Settings",
+    onevizion: "OneVizion",
+    journal: "Journal",
+    interruption: "Interruption",
+    queue: "Queue",
+    unsaved: List[int],
+    started_at: float,
+) -> int:
+    """Deliver these records, log what became of them, and return the exit status."""
+    # Imported here: a run with nothing to deliver does without Slack's package, which is half of what it would cost.
+    from slack_notification.attachments import Attachments
+    from slack_notification.delivery import DeliveryRun
+    from slack_notification.outcomes import summarize
+    from slack_notification.slack_api import Slack, ask_identity
+
+    slack_api = Slack(settings, interruption)
+    try:
+        scopes = ask_identity(slack_api).scopes  # a dead token must leave the queue as it is
+    except Failure as failure:
+        LOG.error(str(failure))
+        LOG.warning("delivered 0, failed 0, left pending %d", len(queue.pending))
         return EXIT_SIGNAL_BASE + interruption.signal_number if interruption.requested() else EXIT_CANNOT_WORK
+    files = Attachments(onevizion, slack_api, interruption, settings.upload_attachments, scopes)
+    run = DeliveryRun(settings, onevizion, slack_api, journal, interruption, files.share, files.finish)
+    try:
+        run.run(queue.pending)
+    finally:
+        how = "interrupted: " if interruption.requested() else ""
+        everything = summarize(how, run.deliveries, list(run.outcomes.unsaved), seconds_since(started_at))
+    if interruption.requested():
+        return EXIT_SIGNAL_BASE + interruption.signal_number
+    if run.workers.error:
+        return EXIT_CANNOT_WORK
+    return EXIT_DELIVERED if everything and not unsaved and not queue.nameless else EXIT_NOT_ALL_DELIVERED
+
+
+def seconds_since(started_at: float) -> float:
+    """Return the seconds since a time of time.monotonic."""
+    return time.monotonic() - started_at
 
 
 if __name__ == "__main__":

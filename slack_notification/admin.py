@@ -1,37 +1,37 @@
-"""What an admin can try: --check, --dry-run, --send-test."""
+"""What an admin can try: --check, --dry-run, --send-test and --resend."""
 
-from concurrent.futures import ThreadPoolExecutor
-from typing import Callable, Dict, Sequence
-from urllib.parse import urlsplit
+import contextlib
+import json
+import os
+import sys
+from typing import Callable, Dict, List, Sequence
 
-from . import VERSION
-from .delivery import Delivery, compose, pending_deliveries, read_queue
-from .errors import (
-    EXIT_CANNOT_WORK,
-    EXIT_DELIVERED,
-    EXIT_NOT_ALL_DELIVERED,
-    Failure,
-    Interruption,
-    RateLimited,
-    RunError,
-    quoted,
-)
+from onevizion import NotifQueueStatus
+
+from .calls import Interruption
+from .errors import EXIT_CANNOT_WORK, EXIT_DELIVERED, EXIT_NOT_ALL_DELIVERED, Failure, RunError, quoted
 from .integration_log import Logs
-from .message import link
-from .onevizion_api import WORKERS, OneVizion
+from .journal import JOURNAL_FILE, Begun, Journal, digest
+from .message import compose, notice, readable
+from .onevizion_api import OneVizion
+from .pending import Pending, choose, ranges, save_all
 from .recipients import Recipients, channel_from_field
 from .settings import (
     SCHEMA_FILE,
-    SETTINGS_FILE,
     Settings,
     make_settings,
     read_json_object,
     settings_problems,
-    unknown_keys,
+    warnings_of,
 )
 from .slack_api import Slack
 
 CHECKED_RECORDS = 10
+DRY_RUN_END = (
+    "%d of %d record(s) pending for service %d have a channel and a message. "
+    "Slack was not contacted, nothing was sent, and nothing was changed."
+)
+DRY_RUN_CHARACTERS = 600  # of each post; --raw prints all of it
 SCOPES = {
     "chat:write": "without it the app cannot post",
     "chat:write.public": "without it the app has to be invited to public channels too",
@@ -39,63 +39,65 @@ SCOPES = {
 }
 ONEVIZION_KEYS = ("ovUrl", "ovAccessKey", "ovSecretKey", "serviceId")
 SLACK_KEYS = ("slackBotToken", "slackUrl")
-# Stand in for settings that are not valid, so that the others can be tried; what needs them is not.
-FILLERS = {key: 0 if key == "serviceId" else "-" for key in ONEVIZION_KEYS + SLACK_KEYS + ("channelField",)}
+COLOURS = {"warn": 33, "FAIL": 31}
+RANGE_LIMIT = 10000  # the largest range of ids that --resend takes
 
 
 class Checklist:
-    """Prints a line for each link of the chain, and remembers whether one is broken."""
+    """Prints a line for each link of the chain, and remembers what is broken and what is to be looked at."""
 
     def __init__(self, say_line: Callable[[str], None]) -> None:
         self._say = say_line
-        self.broken = False
+        self._colours = sys.stdout is not None and sys.stdout.isatty() and "NO_COLOR" not in os.environ
+        self.lines: List[str] = []
 
-    def works(self, name: str, text: str) -> None:
-        """Print that a link holds."""
-        self._say("[ ok ] %s: %s" % (name, text))
+    def note(self, verdict: str, name: str, text: str) -> None:
+        """Print a line. `verdict`: "ok", "warn" (works, but is hardly meant), "FAIL", or "--" (not checked)."""
+        self.lines.append(verdict)
+        mark = "[%s]" % verdict.center(4)
+        if self._colours and verdict in COLOURS:
+            mark = "\033[%dm%s\033[0m" % (COLOURS[verdict], mark)
+        self._say("%s %s: %s" % (mark, name, text))
 
-    def warns(self, name: str, text: str) -> None:
-        """Print something that breaks nothing, and is hardly meant."""
-        self._say("[warn] %s: %s" % (name, text))
-
-    def fails(self, name: str, text: str) -> None:
-        """Print that a link is broken, and what to do."""
-        self.broken = True
-        self._say("[FAIL] %s: %s" % (name, text))
-
-    def skips(self, name: str, text: str) -> None:
-        """Print that a link could not be checked, and why."""
-        self._say("[ -- ] %s: not checked, %s" % (name, text))
+    def verdict(self) -> int:
+        """Print the last line, and return the exit status."""
+        failed, warned = self.lines.count("FAIL"), self.lines.count("warn")
+        if failed:
+            self._say("%d fault(s): correct what is marked FAIL, and check again." % failed)
+        elif warned:
+            self._say("The module works; look at what is marked warn (%d)." % warned)
+        else:
+            self._say("Everything works." if "--" not in self.lines else "What could be checked works.")
+        return EXIT_CANNOT_WORK if failed else EXIT_DELIVERED
 
 
-def check(interruption: Interruption, logs: Logs) -> int:
+def check(path: str, interruption: Interruption, logs: Logs) -> int:
     """Go through the chain from the settings to Slack, print a line for each link, and return the exit status.
 
     Changes nothing and sends nothing.
 
-    :param logs: keeps secrets out of what is printed
+    :param path: the settings file; :param logs: keeps secrets out of what is printed
     """
     checklist = Checklist(logs.say)
     try:
-        values, schema = read_json_object(SETTINGS_FILE), read_json_object(SCHEMA_FILE)
+        values, schema = read_json_object(path), read_json_object(SCHEMA_FILE)
     except RunError as error:
-        checklist.fails("settings", str(error))
+        checklist.note("FAIL", "settings", str(error))
         for name in ("OneVizion", "recipients", "Slack", "scopes"):
-            checklist.skips(name, "the settings come first")
-        return EXIT_CANNOT_WORK
+            checklist.note("--", name, "not checked, the settings come first")
+        return checklist.verdict()
     problems = settings_problems(values, schema)
     for problem in problems.values():
-        checklist.fails("settings", problem)
-    for warning in unknown_keys(values, schema):
-        checklist.warns("settings", warning)
+        checklist.note("FAIL", "settings", problem)
+    for warning in warnings_of(values, schema):
+        checklist.note("warn", "settings", warning)
     if not problems:
-        checklist.works("settings", "%s is valid" % SETTINGS_FILE)
-    usable = {key: value for key, value in values.items() if key not in problems}
-    settings = make_settings({**FILLERS, **usable}, schema)
-    logs.hide([secret for secret in settings.secrets() if secret != FILLERS["slackBotToken"]])
+        checklist.note("ok", "settings", "%s is valid" % os.path.basename(path))
+    settings = make_settings({key: value for key, value in values.items() if key not in problems}, schema)
+    logs.hide(settings.secrets())
     check_onevizion(checklist, settings, problems, interruption)
     check_slack(checklist, settings, problems, interruption)
-    return EXIT_CANNOT_WORK if checklist.broken else EXIT_DELIVERED
+    return checklist.verdict()
 
 
 def check_onevizion(
@@ -103,124 +105,193 @@ def check_onevizion(
 ) -> None:
     """Check the links on OneVizion's side. `problems` are the keys of the settings that cannot be used."""
     wrong = [key for key in ONEVIZION_KEYS if key in problems]
-    if wrong:
-        checklist.skips("OneVizion", "it needs %s" % ", ".join(wrong))
-        checklist.skips("recipients", "they need OneVizion")
-        return
     onevizion = OneVizion(settings, interruption)
+    begun = read_journal()
     try:
-        deliveries = pending_deliveries(read_queue(onevizion, settings.service_id), set())
-    except RunError as error:
-        checklist.fails("OneVizion", str(error))
-        checklist.skips("recipients", "they need OneVizion")
+        if wrong:
+            checklist.note("--", "OneVizion", "not checked, it needs %s" % ", ".join(wrong))
+        else:
+            pending = choose(onevizion.notif_queue(settings.service_id), set(), begun)
+    except Failure as failure:
+        checklist.note("FAIL", "OneVizion", str(failure))
+        wrong = ["OneVizion"]
+    if wrong:
+        checklist.note("--", "recipients", "not checked, they need OneVizion")
         return
-    text = "%s answers and takes the credentials; %d record(s) pending for service %d"
-    checklist.works("OneVizion", text % (settings.ov_url, len(deliveries), settings.service_id))
-    if "channelField" in problems:
-        checklist.skips("recipients", "they need channelField")
-    elif not deliveries:
-        checklist.skips("recipients", "nothing is pending, and so no user is known")
+    text = "%s is reachable and accepts the keys; %d record(s) pending for service %d"
+    text = text % (settings.ov_url, len(pending), settings.service_id)
+    if pending:
+        checklist.note("ok", "OneVizion", text)
     else:
-        check_recipients(checklist, settings, onevizion, deliveries[:CHECKED_RECORDS])
+        hint = "if you expect some, check serviceId, and the Notif Service of the notifications"
+        checklist.note("warn", "OneVizion", "%s: %s" % (text, hint))
+    if begun:
+        checklist.note("ok", "journal", "%d record(s) begun by an earlier run and not ended" % len(begun))
+    if "channelField" in problems:
+        checklist.note("--", "recipients", "not checked, they need channelField")
+    elif not pending:
+        checklist.note("--", "recipients", "not checked, nothing is pending, and so no user is known")
+    else:
+        check_recipients(checklist, settings, onevizion, pending)
 
 
 def check_recipients(
-    checklist: Checklist, settings: Settings, onevizion: OneVizion, deliveries: Sequence[Delivery]
+    checklist: Checklist, settings: Settings, onevizion: OneVizion, pending: Sequence[Pending]
 ) -> None:
-    """Check that the users of these records and their channels can be read."""
-    found, missing = [], []
-    with ThreadPoolExecutor(WORKERS) as pool:
-        recipients = Recipients(onevizion, settings.channel_field, pool)
+    """Check that the users of the pending records and their channels can be read; name those without, by reason."""
+    recipients = Recipients(onevizion, settings.channel_field)
+    try:
+        recipients.read([each.record for each in pending])
+    except Failure as failure:
+        checklist.note("FAIL", "recipients", str(failure))
+        return
+    found, missing = 0, {}  # type: int, Dict[str, List[str]]
+    for each in pending:
         try:
-            recipients.read(d.record.user_id for d in deliveries if d.record.user_id is not None)
+            recipients.channel(each.record)
+            found += 1
         except Failure as failure:
-            checklist.fails("recipients", str(failure))
-            return
-    for delivery in deliveries:
-        try:
-            found.append(recipients.channel(delivery.record))
-        except Failure as failure:
-            if failure.may_pass:
-                checklist.fails("recipients", str(failure))
+            if failure.retryable:
+                checklist.note("FAIL", "recipients", str(failure))
                 return
-            missing.append("%s: %s" % (delivery, failure))
-    text = "%d of %d record(s) looked at have a channel in %s" % (len(found), len(deliveries), settings.channel_field)
-    checklist.works("recipients", "; ".join([text] + missing))
+            names = missing.setdefault(str(failure), [])
+            name = recipients.name(each.record) or "record %d" % each.record.id
+            names += [] if name in names else [name]
+    text = "%d of %d pending record(s) have a channel in %s; whether Slack takes them, --send-test CHANNEL tells"
+    text = text % (found, len(pending), settings.channel_field)
+    checklist.note("warn" if missing else "ok", "recipients", text)
+    for reason, names in sorted(missing.items()):
+        more = " and %d more" % (len(names) - CHECKED_RECORDS) if len(names) > CHECKED_RECORDS else ""
+        checklist.note("warn", "recipients", "%s%s: %s" % (", ".join(names[:CHECKED_RECORDS]), more, reason))
 
 
 def check_slack(checklist: Checklist, settings: Settings, problems: Dict[str, str], interruption: Interruption) -> None:
     """Check the links on Slack's side. `problems` are the keys of the settings that cannot be used."""
     wrong = [key for key in SLACK_KEYS if key in problems]
-    if wrong:
-        checklist.skips("Slack", "it needs %s" % ", ".join(wrong))
-        checklist.skips("scopes", "they need Slack")
-        return
     try:
-        identity = Slack(settings, interruption).identity()
+        if wrong:
+            checklist.note("--", "Slack", "not checked, it needs %s" % ", ".join(wrong))
+        else:
+            identity = Slack(settings, interruption).identity()
     except Failure as failure:
-        checklist.fails("Slack", str(failure))
-        checklist.skips("scopes", "they need Slack")
+        checklist.note("FAIL", "Slack", str(failure))
+        wrong = ["Slack"]
+    if wrong:
+        checklist.note("--", "scopes", "not checked, they need Slack")
         return
-    checklist.works("Slack", "the token is valid: %s in %s" % (quoted(identity.bot), quoted(identity.workspace)))
+    bot, workspace = quoted(identity.bot), quoted(identity.workspace)
+    checklist.note("ok", "Slack", "the token is valid: %s in %s" % (bot, workspace))
     needed = [scope for scope in SCOPES if scope != "files:write" or settings.upload_attachments]
     if identity.scopes is None:
-        checklist.skips("scopes", "Slack does not say which the app has")
+        checklist.note("--", "scopes", "not checked, Slack does not say which the app has")
         return
     missing = [scope for scope in needed if scope not in identity.scopes]
-    if missing:
-        lacks = "; ".join("%s (%s)" % (scope, SCOPES[scope]) for scope in missing)
-        where = "add it under OAuth & Permissions of the app, and install it again"
-        checklist.fails("scopes", "missing %s: %s" % (lacks, where))
-    else:
-        checklist.works("scopes", ", ".join(needed))
+    for scope in missing:
+        advice = "add it under OAuth & Permissions of the app, and install it again"
+        text = "%s is missing: %s; %s" % (scope, SCOPES[scope], advice)
+        checklist.note("FAIL" if scope == "chat:write" else "warn", "scopes", text)
+    if not missing:
+        checklist.note("ok", "scopes", ", ".join(needed))
 
 
-DRY_RUN_END = (
-    "%d of %d record(s) pending for service %d have a channel and a message; whether Slack takes them was not asked. "
-    "Nothing was sent, and nothing was changed."
-)
+def read_journal() -> Dict[int, Begun]:
+    """Return what the journal holds, without making one where there is none."""
+    if not os.path.exists(JOURNAL_FILE):
+        return {}
+    with contextlib.closing(Journal()) as journal:
+        return journal.begun()
 
 
-def dry_run(settings: Settings, onevizion: OneVizion, say_line: Callable[[str], None]) -> int:
+def dry_run(settings: Settings, interruption: Interruption, say_line: Callable[[str], None], raw: bool) -> int:
     """Print what a run would send and to which channel; return the exit status. Changes nothing.
 
-    :raises RunError: OneVizion refuses or is out of reach
+    :param raw: print the JSON that Slack would get, instead of the message as it is read, shortened
+    :raises Failure: OneVizion refuses or is out of reach
     """
-    deliveries = pending_deliveries(read_queue(onevizion, settings.service_id), set())
-    with ThreadPoolExecutor(WORKERS) as pool:
-        recipients = Recipients(onevizion, settings.channel_field, pool)
-        try:
-            recipients.read(d.record.user_id for d in deliveries if d.record.user_id is not None)
-        except Failure as failure:
-            raise RunError(str(failure)) from failure
+    onevizion = OneVizion(settings, interruption)
+    begun = read_journal()
+    for done in begun.values():
+        if done.posted >= done.parts > 0:
+            say_line("record %d: would only save SUCCESS, an earlier run has posted it" % done.record)
+    pending = choose(onevizion.notif_queue(settings.service_id), set(), begun)
+    recipients = Recipients(onevizion, settings.channel_field)
+    recipients.read([each.record for each in pending])
     sendable = 0
-    for delivery in deliveries:
+    for each in pending:
+        name = recipients.name(each.record)
+        heading = "record %d%s" % (each.record.id, " for %s" % name if name else "")
         try:
-            channel = recipients.channel(delivery.record)
+            channel = recipients.channel(each.record)
         except Failure as failure:
-            say_line("%s cannot be sent: %s" % (delivery, failure))
+            say_line("%s cannot be sent: %s" % (heading, failure))
             continue
         sendable += 1
-        parts = compose(delivery.record, settings.ov_url)
+        names = [onevizion.file_name(blob_id) for blob_id in each.record.blob_ids]
+        parts = compose(each.record, settings.ov_url, names, settings.upload_attachments).parts
+        row = each.begun
+        resumed = row is not None and row.posted and row.digest == digest(parts[: row.posted])
         for number, part in enumerate(parts, 1):
-            say_line(
-                "%s to %s%s:" % (delivery, channel, ", part %d of %d" % (number, len(parts)) if len(parts) > 1 else "")
-            )
-            say_line("    " + part.replace("\n", "\n    "))
-    say_line(DRY_RUN_END % (sendable, len(deliveries), settings.service_id))
-    return EXIT_DELIVERED if sendable == len(deliveries) else EXIT_NOT_ALL_DELIVERED
+            of = ", part %d of %d" % (number, len(parts)) if len(parts) > 1 else ""
+            if resumed and row is not None and number <= row.posted:
+                continue
+            if resumed and row is not None and number == row.posted + 1:
+                say_line("%s: would go on with part %d of %d" % (heading, number, len(parts)))
+            say_line("%s to %s%s:" % (heading, channel, of))
+            text = json.dumps(part.blocks, ensure_ascii=False, indent=2) if raw else shortened(readable(part))
+            say_line("    " + text.replace("\n", "\n    "))
+    text = (
+        "%d of %d record(s) pending for service %d have a channel and a message. Slack was not contacted; nothing was "
+    )
+    say_line((text + "sent and nothing was changed.") % (sendable, len(pending), settings.service_id))
+    return EXIT_DELIVERED if sendable == len(pending) else EXIT_NOT_ALL_DELIVERED
 
 
-def send_test(typed: str, settings: Settings, slack_api: Slack, say_line: Callable[[str], None]) -> int:
+def shortened(text: str) -> str:
+    """Return the beginning of a long text, cut at a line end where there is one, and how much is left out."""
+    if len(text) <= DRY_RUN_CHARACTERS:
+        return text
+    head = text[:DRY_RUN_CHARACTERS]
+    head = head[: head.rindex("\n")] if "\n" in head else head
+    return "%s\n[... %d more characters; --raw prints all]" % (head, len(text) - len(head))
+
+
+def send_test(
+    typed: str, settings: Settings, interruption: Interruption, say_line: Callable[[str], None], version: str
+) -> int:
     """Post a short message to a channel, typed as in the field; print where it arrived; return the exit status."""
-    text = "Test message of Slack-notification %s: the app may write here.\n%s"
+    text = "Test message of Slack-notification %s: the app may write here." % version
     try:
         channel = channel_from_field(typed)
-        posted = slack_api.post(
-            channel, text % (VERSION, link(settings.ov_url, urlsplit(settings.ov_url).hostname or settings.ov_url))
-        )
-    except (Failure, RateLimited) as failure:
+        posted = Slack(settings, interruption).post(channel, notice(text, settings.ov_url))
+    except Failure as failure:
         say_line("Not posted: %s" % failure)
-        return EXIT_CANNOT_WORK if getattr(failure, "ends_run", False) else EXIT_NOT_ALL_DELIVERED
+        return EXIT_CANNOT_WORK if failure.ends_run else EXIT_NOT_ALL_DELIVERED
     say_line("Posted to %s: it arrived in the channel %s." % (channel, posted.channel_id))
     return EXIT_DELIVERED
+
+
+def resend(typed: Sequence[str], onevizion: OneVizion, journal: Journal, say_line: Callable[[str], None]) -> int:
+    """Make records pending again, so that the next run sends them; say of each whether OneVizion took it.
+
+    :param typed: ids, and ranges of ids such as 4711-4720
+    """
+    ids: List[int] = []
+    for text in typed:
+        first, _, last = text.replace(",", "").partition("-")
+        numbers = [first, last or first]
+        if not all(number.isdigit() and len(number) < 19 for number in numbers):
+            raise RunError("--resend takes record ids, such as 4711 or 4711-4720, not %s" % quoted(text))
+        low, high = map(int, numbers)
+        if not 0 <= high - low < RANGE_LIMIT:
+            raise RunError("--resend takes ranges that begin with the smaller id, not %s" % quoted(text))
+        ids += range(low, high + 1)
+    failed = save_all(onevizion, ids, NotifQueueStatus.NOT_SENT)
+    for record_id in ids:
+        if record_id in failed:
+            say_line("record %d: not made pending: %s" % (record_id, failed[record_id]))
+        else:
+            journal.end(record_id)
+            say_line("record %d: pending again" % record_id)
+    taken = [record_id for record_id in ids if record_id not in failed]
+    say_line("The next run sends %s." % ranges(taken) if taken else "Nothing was changed.")
+    return EXIT_NOT_ALL_DELIVERED if failed else EXIT_DELIVERED

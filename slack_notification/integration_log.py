@@ -1,28 +1,28 @@
-"""The integration log and the console."""
+"""Python's logging, shown on the console and told to OneVizion's integration log; neither can stop a delivery."""
 
 import contextlib
 import logging
+import logging.handlers
 import os
 import queue
 import sys
-import threading
-from typing import Callable, Iterable, List, NamedTuple, Optional
+import time
+from typing import Any, Callable, Iterable, List, NamedTuple, Optional
 
 from onevizion import LogLevel
 
-from .errors import LOG, PROGRESS, Failure, RunError, whole_number
+from .errors import LOG, PROGRESS, Failure, RunError, clipped, whole_number
 from .settings import read_json_object
 
 # OneVizion writes this file into the working directory before each scheduled run, and only then.
 IHUB_PARAMETERS_FILE = "ihub_parameters.json"
-
 # Size limits of the integration log are undocumented; these are known to be taken.
 LOG_MESSAGE_CHARACTERS = 200
 LOG_DESCRIPTION_CHARACTERS = 4000
 LOG_FAILURES_IN_A_ROW = 3  # after so many the log is given up, so that a broken log cannot hold up the run's end
-LOG_DRAIN_SECONDS = 15  # how long the end of the run waits for entries that are still on their way
-# Shorter secrets would blot out ordinary words, and protect nothing.
-REDACTED_FROM_CHARACTERS = 4
+LOG_DRAIN_SECONDS = 10.0  # how long the end of the run goes on posting entries; an interrupted run takes less
+LOG_DRAIN_INTERRUPTED_SECONDS = 2.0
+REDACTED_FROM_CHARACTERS = 4  # shorter secrets would blot out ordinary words, and protect nothing
 
 LOG_LEVELS = {
     LogLevel.ERROR: logging.ERROR,
@@ -40,26 +40,30 @@ class LogEntry(NamedTuple):
     description: str
 
 
-def clipped(text: str, characters: int) -> str:
-    """Return a text that is at most so long, with an ellipsis where something is missing."""
-    return text if len(text) <= characters else text[: characters - 1] + "…"
+class Platform(NamedTuple):
+    """What OneVizion gives a scheduled run. Without a level, somebody runs the program by hand."""
+
+    level: Optional[LogLevel] = None
+    process_id: Optional[int] = None
+    problem: str = ""
 
 
-class SafeFormatter(logging.Formatter):
-    """Formats a log record without any secret in it, whatever the text or the traceback holds."""
+def read_platform() -> Platform:
+    """Return what ihub_parameters.json in the working directory says, which OneVizion writes for a scheduled run.
 
-    def __init__(self, template: str, indent: str = "", colours: bool = False) -> None:
-        super().__init__(template, datefmt="%H:%M:%S")
-        self.secrets: List[str] = []
-        self._indent = indent
-        self._colours = colours
-
-    def format(self, record: logging.LogRecord) -> str:
-        """Return the text of a log record, its `details` as lines below it."""
-        text = "\n".join([super().format(record)] + [self._indent + line for line in getattr(record, "details", ())])
-        if self._colours and record.levelno >= logging.WARNING:
-            text = "\033[%dm%s\033[0m" % (31 if record.levelno >= logging.ERROR else 33, text)
-        return redacted(text, self.secrets)
+    A level that OneVizion would not write counts as Info. Where the file cannot be used, what should have gone to the
+    integration log is printed to stdout.
+    """
+    if not os.path.exists(IHUB_PARAMETERS_FILE):
+        return Platform()
+    try:
+        parameters = read_json_object(IHUB_PARAMETERS_FILE)
+    except RunError as error:
+        return Platform(LogLevel.INFO, None, "no integration log for this run: %s" % error)
+    process_id = whole_number(parameters.get("processId"))
+    problem = "" if process_id is not None else "no integration log for this run: ihub_parameters.json has no processId"
+    names = {level.logLevelName.upper(): level for level in LogLevel}
+    return Platform(names.get(str(parameters.get("logLevel")).upper(), LogLevel.INFO), process_id, problem)
 
 
 def redacted(text: str, secrets: Iterable[str]) -> str:
@@ -84,112 +88,119 @@ def say(text: str) -> None:
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115
 
 
-class IntegrationLog(logging.Handler):
-    """Python's logging, told to OneVizion. A thread of its own posts the entries, so that no delivery waits for them.
+class SafeFormatter(logging.Formatter):
+    """Formats a log record, its `details` as lines below it, without any secret in it, traceback included."""
 
-    What could not be told, for whatever reason, is printed to stdout at the end: OneVizion can make log records of
-    these lines (`read_from_stdout` in .integration).
-    """
+    def __init__(self, template: str, secrets: List[str], indent: str = "", colours: bool = False) -> None:
+        super().__init__(template, datefmt="%H:%M:%S")
+        self._secrets = secrets
+        self._indent = indent
+        self._colours = colours
 
-    def __init__(self, level: LogLevel) -> None:
-        super().__init__(LOG_LEVELS[level])
-        self.setFormatter(SafeFormatter("%(message)s"))
-        self._entries: queue.Queue[Optional[LogEntry]] = queue.Queue()
-        self._untold: List[LogEntry] = []
-        self._thread: Optional[threading.Thread] = None
-        self._trouble = ""  # why an entry could not be posted
-        self._complained = False
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the text of a log record."""
+        text = "\n".join([super().format(record)] + [self._indent + line for line in getattr(record, "details", ())])
+        if self._colours and record.levelno >= logging.WARNING:
+            text = "\033[%dm%s\033[0m" % (31 if record.levelno >= logging.ERROR else 33, text)
+        return redacted(text, self._secrets)
 
-    def filter(self, record: logging.LogRecord) -> bool:
-        """Let progress through at level Debug only."""
-        return bool(super().filter(record)) and (record.name != PROGRESS.name or self.level <= logging.DEBUG)
+
+class Console(logging.StreamHandler):  # type: ignore[type-arg] # has none before Python 3.11
+    """Lines on stderr. On a terminal, how far the run is stays one line that updates itself below the others."""
+
+    def __init__(self, secrets: List[str]) -> None:
+        stream = sys.stderr or open(os.devnull, "w")  # noqa: SIM115 (a scheduler may have closed it)
+        super().__init__(stream)
+        self._terminal = stream.isatty()
+        self._progress = ""
+        colours = self._terminal and "NO_COLOR" not in os.environ
+        self.setFormatter(SafeFormatter("%(asctime)s %(message)s", secrets, " " * len("00:00:00 "), colours))
+        self.setLevel(logging.INFO)
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Queue one entry: the first line as its message, the whole text as description where that is longer."""
-        text = self.format(record)
-        message = text.split("\n", 1)[0]
-        whole = text if len(message) > LOG_MESSAGE_CHARACTERS else text[len(message) + 1 :]
-        level = (
-            LogLevel.DEBUG
-            if record.name == PROGRESS.name
-            else next(known for known, number in LOG_LEVELS.items() if number <= record.levelno)
-        )
-        entry = LogEntry(
-            level.logLevelName, clipped(message, LOG_MESSAGE_CHARACTERS), clipped(whole, LOG_DESCRIPTION_CHARACTERS)
-        )
-        self._entries.put(entry)
+        """Show a log record; one with a function `progress` replaces the line that stands for the run."""
+        progress = getattr(record, "progress", None)
+        if not self._terminal:
+            super().emit(record)
+            return
+        with contextlib.suppress(OSError, ValueError):  # a terminal that went away is no failure
+            if progress is None:
+                self.stream.write("\r\033[K" + self.format(record) + "\n")
+            else:
+                self._progress = progress()
+            self.stream.write("\r\033[K" + self._progress)
+            self.stream.flush()
 
-    def connect(self, post: Callable[[LogEntry], None]) -> None:
-        """Begin to post entries, with a function that raises Failure where one could not be posted."""
-        self._thread = threading.Thread(target=self._post_entries, args=(post,), name="integration log", daemon=True)
-        self._thread.start()
-
-    def _post_entries(self, post: Callable[[LogEntry], None]) -> None:
-        failures_in_a_row = 0
-        for entry in iter(self._entries.get, None):
-            if failures_in_a_row == LOG_FAILURES_IN_A_ROW:
-                self._untold.append(entry)
-                continue
-            self._untold.append(entry)  # so that an entry whose answer does not come in time is not forgotten
-            try:
-                post(entry)
-                failures_in_a_row = 0
-                self._untold.remove(entry)
-            except Exception as error:  # a log that fails in whatever way must not end this thread, and with it the log
-                failures_in_a_row += 1
-                self._trouble = str(error) if isinstance(error, Failure) else type(error).__name__
-                if failures_in_a_row == LOG_FAILURES_IN_A_ROW:
-                    self._complain()
-
-    def _complain(self) -> None:
-        """Tell the console, once, that the log is incomplete."""
-        if not self._complained:
-            self._complained = True
-            PROGRESS.warning("the integration log is incomplete: %s", self._trouble)
-
-    def finish(self) -> None:
-        """Wait for the entries on their way, then print to stdout what OneVizion was not told, and why."""
-        if self._thread is not None:
-            self._entries.put(None)
-            self._thread.join(LOG_DRAIN_SECONDS)
-            if self._thread.is_alive():
-                self._trouble = "OneVizion took too long to write it"
-        untold = list(self._untold)
-        with contextlib.suppress(queue.Empty):
-            while True:
-                untold += filter(None, [self._entries.get_nowait()])
-        untold = [entry for entry in untold if entry.level != LogLevel.DEBUG.logLevelName]
-        if untold and self._trouble:
-            self._complain()
-            say("Warning: the integration log is incomplete: %s" % self._trouble)
-        for entry in untold:
-            for line in (entry.message + "\n" + entry.description).strip().split("\n"):
-                say("%s: %s" % (entry.level, line.strip()))
+    def close(self) -> None:
+        """Leave the terminal on a line of its own."""
+        if self._progress:
+            self._progress = ""
+            with contextlib.suppress(OSError, ValueError):
+                self.stream.write("\r\033[K")
+                self.stream.flush()
+        super().close()
 
 
-class Platform(NamedTuple):
-    """What OneVizion gives a scheduled run. Without a level, somebody runs the program by hand."""
+class IntegrationLog(logging.Handler):
+    """Posts each log record as an entry of the integration log, and keeps what could not be posted in `untold`.
 
-    level: Optional[LogLevel] = None
-    process_id: Optional[int] = None
-    problem: str = ""
+    Used in the thread of a QueueListener, so that no delivery waits for it.
+    """
+
+    def __init__(self, post: Callable[[LogEntry], None]) -> None:
+        super().__init__()
+        self.untold: List[LogEntry] = []
+        self.trouble = ""  # why an entry could not be posted
+        self.give_up_at = float("inf")  # of time.monotonic
+        self._post = post
+        self._failures_in_a_row = 0
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Post one entry, unless the log was given up."""
+        entry = entry_of(record)
+        if self._failures_in_a_row == LOG_FAILURES_IN_A_ROW or time.monotonic() > self.give_up_at:
+            self.trouble = self.trouble or "OneVizion took too long to write it"
+            self.untold.append(entry)
+            return
+        try:
+            self._post(entry)
+            self._failures_in_a_row = 0
+        except Exception as error:  # a log that fails in whatever way must not end the listener, and with it the log
+            self.untold.append(entry)
+            self._failures_in_a_row += 1
+            self.trouble = str(error) if isinstance(error, Failure) else type(error).__name__
+
+
+def entry_of(record: logging.LogRecord) -> LogEntry:
+    """Return a log record, formatted already, as an entry: its first line, and the whole text where that is longer."""
+    text = record.getMessage()
+    message = text.split("\n", 1)[0]
+    description = text if len(message) > LOG_MESSAGE_CHARACTERS else text[len(message) + 1 :]
+    level = next(known for known, number in LOG_LEVELS.items() if number <= record.levelno)
+    level = LogLevel.DEBUG if record.name == PROGRESS.name else level
+    return LogEntry(
+        level.logLevelName, clipped(message, LOG_MESSAGE_CHARACTERS), clipped(description, LOG_DESCRIPTION_CHARACTERS)
+    )
 
 
 class Logs:
     """The console and, in a run that OneVizion's scheduler started, the integration log."""
 
     def __init__(self, platform: Platform) -> None:
-        stream = sys.stderr or open(os.devnull, "w")  # noqa: SIM115 (a scheduler may have closed it)
-        colours = stream.isatty() and "NO_COLOR" not in os.environ
-        console = logging.StreamHandler(stream)
-        console.setFormatter(SafeFormatter("%(asctime)s %(message)s", " " * len("00:00:00 "), colours))
-        console.setLevel(logging.INFO)
-        self._handlers: List[logging.Handler] = [console]
-        self._platform = platform
         self._secrets: List[str] = []
-        self._integration_log = None if platform.level is None else IntegrationLog(platform.level)
-        if self._integration_log is not None:
-            self._handlers.append(self._integration_log)
+        self._handlers: List[logging.Handler] = [Console(self._secrets)]
+        self._platform = platform
+        self._entries: queue.Queue[Any] = queue.Queue()
+        self._listener: Optional[logging.handlers.QueueListener] = None
+        self._log = IntegrationLog(lambda entry: None)
+        if platform.level is not None:
+            # Last of the handlers: before Python 3.8 it changes the log record that it formats.
+            entries = logging.handlers.QueueHandler(self._entries)
+            entries.setFormatter(SafeFormatter("%(message)s", self._secrets))
+            entries.setLevel(LOG_LEVELS[platform.level])
+            debug = platform.level is LogLevel.DEBUG
+            entries.addFilter(lambda record: record.name != PROGRESS.name or debug)
+            self._handlers.append(entries)
 
     def __enter__(self) -> "Logs":
         logging.raiseExceptions = False  # a console that went away must not print tracebacks over the rest
@@ -202,8 +213,7 @@ class Logs:
         return self
 
     def __exit__(self, *exception: object) -> None:
-        if self._integration_log is not None:
-            self._integration_log.finish()
+        self.finish(LOG_DRAIN_SECONDS)
         for handler in self._handlers:
             LOG.removeHandler(handler)
             handler.close()
@@ -212,9 +222,6 @@ class Logs:
     def hide(self, secrets: List[str]) -> None:
         """Keep these texts out of everything that is logged or said from now on."""
         self._secrets += secrets
-        for handler in self._handlers:
-            if isinstance(handler.formatter, SafeFormatter):
-                handler.formatter.secrets = self._secrets
 
     def say(self, text: str) -> None:
         """Print a line that was asked for to stdout, without any secret in it."""
@@ -222,25 +229,33 @@ class Logs:
 
     def connect(self, post: Callable[[int, LogEntry], None]) -> None:
         """Begin to tell the integration log, where this run has one, with a function that raises Failure."""
-        process_id = self._platform.process_id
-        if self._integration_log is not None and process_id is not None:
-            number = process_id
-            self._integration_log.connect(lambda entry: post(number, entry))
+        if self._platform.process_id is not None:
+            process_id = self._platform.process_id
+            self._log = IntegrationLog(lambda entry: post(process_id, entry))
+            self._listener = logging.handlers.QueueListener(self._entries, self._log)
+            self._listener.start()
 
+    def finish_soon(self) -> None:
+        """Post the entries that wait, as an interrupted run has the time for."""
+        self.finish(LOG_DRAIN_INTERRUPTED_SECONDS)
 
-def read_platform() -> Platform:
-    """Return what ihub_parameters.json in the working directory says, which OneVizion writes for a scheduled run.
+    def finish(self, seconds: float) -> None:
+        """Post the entries that wait, for so long at most; print to stdout what OneVizion was not told, and why.
 
-    A level that OneVizion would not write counts as Info. Where the file cannot be used, what should have gone to the
-    integration log is printed to stdout.
-    """
-    if not os.path.exists(IHUB_PARAMETERS_FILE):
-        return Platform()
-    try:
-        parameters = read_json_object(IHUB_PARAMETERS_FILE)
-    except RunError as error:
-        return Platform(LogLevel.INFO, None, "no integration log for this run: %s" % error)
-    process_id = whole_number(parameters.get("processId"))
-    problem = "" if process_id is not None else "no integration log for this run: ihub_parameters.json has no processId"
-    names = {level.logLevelName.upper(): level for level in LogLevel}
-    return Platform(names.get(str(parameters.get("logLevel")).upper(), LogLevel.INFO), process_id, problem)
+        OneVizion can make log entries of these lines (`read_from_stdout` in .integration).
+        """
+        self._log.give_up_at = min(self._log.give_up_at, time.monotonic() + seconds)
+        if self._listener is not None:
+            self._listener.stop()
+            self._listener = None
+        with contextlib.suppress(queue.Empty):
+            while True:
+                self._log.untold.append(entry_of(self._entries.get_nowait()))
+        untold = [entry for entry in self._log.untold if entry.level != LogLevel.DEBUG.logLevelName]
+        self._log.untold = []
+        if untold and self._log.trouble:
+            PROGRESS.warning("the integration log is incomplete: %s", self._log.trouble)
+            self.say("Warning: the integration log is incomplete: %s" % self._log.trouble)
+        for entry in untold:
+            for line in (entry.message + "\n" + entry.description).strip().split("\n"):
+                say("%s: %s" % (entry.level, line.strip()))

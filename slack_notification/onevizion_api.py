@@ -1,39 +1,43 @@
-"""OneVizion's REST API, as far as a run needs it."""
+"""OneVizion's REST API, as far as a run needs it: the Notif Queue, users and trackors, files, the integration log."""
 
 import email.message
-import itertools
+import json
 import re
-from typing import Any, BinaryIO, Dict, List, NamedTuple, Optional, Sequence, Tuple, Union
+import threading
+from typing import Any, BinaryIO, Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple, Union
+from urllib.parse import urlsplit
 
 import requests
-import requests.adapters
 from onevizion import HTTPBearerAuth, NotifQueueStatus
 
-from .errors import PROGRESS, Failure, Interruption, network_reason, retry_after_seconds, whole_number
-from .integration_log import LogEntry, clipped
+from .calls import (
+    CALL_LIMIT_SECONDS,
+    CONNECT_TIMEOUT_SECONDS,
+    FILE_LIMIT_SECONDS,
+    READ_TIMEOUT_SECONDS,
+    Interruption,
+    Session,
+    network_reason,
+)
+from .errors import Failure, clipped, retry_after_seconds, whole_number
+from .integration_log import LogEntry
 from .settings import Settings
 
-CONNECT_TIMEOUT_SECONDS = 10
-READ_TIMEOUT_SECONDS = 30
-LOG_TIMEOUT_SECONDS = 5  # a log entry is not worth a longer wait
+LOG_LIMIT_SECONDS = 5  # a log entry is not worth a longer wait
+NAME_LIMIT_SECONDS = 5  # nor is the name of a file
 # Between the tries of a call that may be repeated. Together they outlast the restart of a proxy, not a maintenance.
 RETRY_PAUSES_SECONDS = (0.5, 1.0, 2.0)
-RETRY_AFTER_LIMIT_SECONDS = 10  # what a single call waits when OneVizion itself names a time
-RETRIED_STATUSES = (429, 502, 503, 504)
-# So many calls in a row that OneVizion did not answer, or answered with a passing error, mean that it is out of reach.
+REPEATED = ("429", "502", "503", "504", "unreachable")  # codes of Failure
+# So many calls in a row without an answer, or with a temporary error, mean that OneVizion is out of order.
 FAILED_CALLS_LIMIT = 10
 LARGEST_ID = 2**63 - 1  # a larger number is no id, and one in a list of ids could get the whole list refused
 USERS_PER_CALL = 100  # the ids stand in the query string, whose length servers limit
 ATTEMPT_CHARACTERS = 250  # an attempt's text travels in a query string too
-# How many calls are made side by side, each on a connection that stays open. Chosen with `python -m tests.bench`: see
-# the table in README.md.
-WORKERS = 32
-UPLOADS_AT_ONCE = 4  # files are larger than messages, and must not take the workers away from them
-CONNECTIONS = WORKERS + UPLOADS_AT_ONCE + 1  # one for the integration log
+CONNECTIONS = 40
 FILE_LIMIT_BYTES = 100 * 1000 * 1000  # a larger attachment stays a link
 FILE_CHUNK_BYTES = 64 * 1024
 FILE_NAME_CHARACTERS = 200
-UNSHOWABLE = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")  # control characters and halves of characters
+UNSHOWABLE = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 
 
 class Record(NamedTuple):
@@ -92,12 +96,15 @@ def status_name(status: Any) -> str:
 
 
 PAGE_INSTEAD = (
-    "OneVizion did not answer with data when asked to %s (a login or maintenance page?): open ovUrl in a browser"
+    "open ovUrl in a browser: OneVizion did not answer with data when asked to %s (a login or maintenance page?)"
 )
 
 
-class UnknownField(Failure):
-    """The field that holds the channel cannot be read: one trackor's trouble, or the run's where no trackor has it."""
+class UserField(NamedTuple):
+    """What a user's trackor says: its key, by which people know the user, and the value of the channel's field."""
+
+    key: str
+    value: str
 
 
 class File(NamedTuple):
@@ -108,25 +115,26 @@ class File(NamedTuple):
 
 
 class OneVizion:
-    """OneVizion's REST API, as far as the run needs it. Every request passes `_call`; every method raises Failure."""
+    """OneVizion's REST API. Every request passes `_call`, which bounds its time; every method raises Failure."""
 
     def __init__(self, settings: Settings, interruption: Interruption) -> None:
         self.url = settings.ov_url
+        self._host = urlsplit(settings.ov_url).netloc
         self._interruption = interruption
         self._failed_in_a_row = 0
-        self._session = requests.Session()
+        self._lock = threading.Lock()  # of the number above: calls are made side by side
+        self._session = Session(CONNECTIONS)
         self._session.auth = HTTPBearerAuth(settings.ov_access_key, settings.ov_secret_key)
-        adapter = requests.adapters.HTTPAdapter(pool_maxsize=CONNECTIONS)
-        self._session.mount("https://", adapter)
-        self._session.mount("http://", adapter)
 
     def notif_queue(self, service_id: int) -> List[Any]:
         """Return the records of a Notification Service that are not final, as the JSON values that OneVizion sent."""
         doing = "read the Notif Queue of service %d" % service_id
-        response = self._call(
-            "GET", "/api/internal/notif/queue", doing, "ADMIN_NOTIF_QUEUE R", params={"service_id": str(service_id)}
-        )
-        return list(self._json(response, list, doing))
+        params = {"service_id": str(service_id)}
+        response = self._call("GET", "/api/internal/notif/queue", doing, "ADMIN_NOTIF_QUEUE R", params=params)
+        records = list(self._json(response, list, doing))
+        if records and all(read_record(raw) is None for raw in records):
+            raise Failure(PAGE_INSTEAD % doing, retryable=True)
+        return records
 
     def save_status(self, record_id: int, status: NotifQueueStatus) -> None:
         """Save a record's status. Saving the same one twice does no harm, so a lost answer is asked for again."""
@@ -143,15 +151,9 @@ class OneVizion:
     def add_log_entry(self, process_id: int, entry: LogEntry) -> None:
         """Add one entry to the integration log of the run with this processId."""
         body = {"message": entry.message, "description": entry.description, "log_level_name": entry.level}
-        self._call(
-            "POST",
-            "/api/v3/modules/runs/%d/logs" % process_id,
-            "write the integration log",
-            "ADMIN_MODULE_LOG RA (older platforms: ADMIN_INTEGRATION_LOG RA)",
-            repeat=False,
-            timeout=(LOG_TIMEOUT_SECONDS, LOG_TIMEOUT_SECONDS),
-            json=body,
-        )
+        path = "/api/v3/modules/runs/%d/logs" % process_id
+        privilege = "ADMIN_MODULE_LOG RA (platforms before 24.7: ADMIN_INTEGRATION_LOG RA)"
+        self._call("POST", path, "write the integration log", privilege, False, LOG_LIMIT_SECONDS, json=body)
 
     def trackors_of_users(self, user_ids: Sequence[int]) -> Dict[int, Optional[int]]:
         """Return the trackorId (or None) of each user that OneVizion knows; at most USERS_PER_CALL ids."""
@@ -165,70 +167,81 @@ class OneVizion:
                 trackors[user_id] = whole_number(user.get("trackorId"))
         return trackors
 
-    def field_of_trackor(self, trackor_id: int, field: str) -> str:
-        """Return the value of a trackor's field, "" where it has none.
+    def field_of_trackor(self, trackor_id: int, field: str) -> UserField:
+        """Return a trackor's key and the value of a field, "" where it has none.
 
-        :raises UnknownField: OneVizion knows no such field, or does not let this account read it (its documents: 404
-            means an unknown field or an unknown trackor, and the body says which)
+        :raises Failure: with code "field" where OneVizion knows no such field, or does not let this account read it
+            (its documents: 404 means an unknown field or an unknown trackor, and the body says which)
         """
         doing = "read the field %s of trackor %d" % (field, trackor_id)
         path = "/api/v3/trackors/%d" % trackor_id
         response = self._call("GET", path, doing, "", accept=(403, 404), params={"fields": field})
         if response.status_code == 404:
-            text = text_of(response)
+            text = str(response.content, "utf-8", "replace")
             if re.search(r"\b%s\b" % re.escape(field), text, re.IGNORECASE):
-                raise UnknownField("OneVizion knows no field %s: correct channelField in the settings" % field)
+                raise Failure("correct channelField in the settings: OneVizion knows no field %s" % field, code="field")
             if re.search(r"\b%d\b" % trackor_id, text):
-                raise Failure("trackor %d does not exist: link the user to a trackor that does" % trackor_id)
-            raise onevizion_refusal(404, doing, "")
+                raise Failure("link the user to another trackor: trackor %d does not exist" % trackor_id)
+            raise self._refusal(404, doing, "")
         if response.status_code == 403:
-            raise UnknownField(
-                "OneVizion does not let this account read %s: give it R on the user trackor type and on the tab that "
-                "holds the field" % field
-            )
+            text = "give the account R on the user trackor type and on the tab that holds the field: it may not read %s"
+            raise Failure(text % field, code="field")
         values = self._json(response, dict, doing)
-        by_name = {key.upper(): value for key, value in values.items()}
+        by_name = {key.upper(): "" if value is None else str(value) for key, value in values.items()}
         if field.upper() not in by_name:
-            raise Failure(PAGE_INSTEAD % doing, may_pass=True)
-        value = by_name[field.upper()]
-        return "" if value is None else str(value)
+            raise Failure(PAGE_INSTEAD % doing, retryable=True)
+        return UserField(by_name.get("TRACKOR_KEY", ""), by_name[field.upper()])
+
+    def file_name(self, blob_id: int) -> str:
+        """Return an attachment's own name, "" where OneVizion does not say; raises nothing for a file."""
+        try:
+            return str(self._open_file(blob_id, NAME_LIMIT_SECONDS, lambda response, name: name))
+        except Failure:
+            return ""
 
     def fetch_file(self, blob_id: int, target: BinaryIO) -> File:
         """Write an attachment's content to an open file, and return its name and size.
 
-        OneVizion may redirect to an object storage on another host; `requests` does not take the credentials there.
+        OneVizion may redirect to an object storage on another host; the session takes no credentials there.
         """
-        doing = "read the file"
-        response = self._call(
-            "GET",
-            "/api/v3/files/%d" % blob_id,
-            doing,
-            "R on the trackor type and the tab that hold the file",
-            repeat=False,
-            stream=True,
-            allow_redirects=True,
-            # Unpacked on the way, a file would not have the length that was announced.
-            headers={"Accept-Encoding": "identity"},
-        )
-        with response:
-            name = attachment_name(response.headers.get("Content-Disposition"))
-            if not name:
-                raise Failure("OneVizion answered with a page instead of the file")
-            announced = whole_number(response.headers.get("Content-Length"))
-            size = 0
-            try:
-                for chunk in response.iter_content(FILE_CHUNK_BYTES):
-                    size += len(chunk)
-                    if size > FILE_LIMIT_BYTES or (announced or 0) > FILE_LIMIT_BYTES:
-                        raise Failure("the file is larger than %d MB" % (FILE_LIMIT_BYTES // 1000000))
-                    if self._interruption.requested():
-                        raise Failure("the run was interrupted")
-                    target.write(chunk)
-            except (requests.RequestException, OSError) as error:
-                raise Failure("the file could not be read to its end (%s)" % network_reason(error)) from error
+
+        def write(response: requests.Response, name: str) -> File:
+            return File(name, self._write_content(response, target))
+
+        file: File = self._open_file(blob_id, FILE_LIMIT_SECONDS, write)
+        return file
+
+    def _open_file(self, blob_id: int, limit_seconds: float, use: Callable[[requests.Response, str], Any]) -> Any:
+        def read(response: requests.Response) -> Any:
+            with response:
+                name = attachment_name(response.headers.get("Content-Disposition"))
+                if not name:
+                    raise Failure("OneVizion answered with a page instead of the file")
+                return use(response, name)
+
+        # Unpacked on the way, a file would not have the length that was announced.
+        headers = {"Accept-Encoding": "identity"}
+        privilege = "R on the trackor type and the tab that hold the file"
+        path = "/api/v3/files/%d" % blob_id
+        options: Dict[str, Any] = {"stream": True, "allow_redirects": True, "headers": headers}
+        return self._call("GET", path, "read the file", privilege, False, limit_seconds, use=read, **options)
+
+    def _write_content(self, response: requests.Response, target: BinaryIO) -> int:
+        announced = whole_number(response.headers.get("Content-Length"))
+        size = 0
+        try:
+            for chunk in response.iter_content(FILE_CHUNK_BYTES):
+                size += len(chunk)
+                if size > FILE_LIMIT_BYTES or (announced or 0) > FILE_LIMIT_BYTES:
+                    raise Failure("the file is larger than %d MB" % (FILE_LIMIT_BYTES // 1000000))
+                if self._interruption.requested():
+                    raise Failure("the run was interrupted")
+                target.write(chunk)
+        except requests.RequestException as error:
+            raise Failure("the file could not be read to its end (%s)" % network_reason(error)) from error
         if announced is not None and size != announced:
             raise Failure("the file could not be read to its end (%d of %d bytes)" % (size, announced))
-        return File(name, size)
+        return size
 
     def _call(
         self,
@@ -237,63 +250,103 @@ class OneVizion:
         doing: str,
         privilege: str,
         repeat: bool = True,
+        limit_seconds: float = CALL_LIMIT_SECONDS,
         accept: Sequence[int] = (),
-        timeout: Tuple[float, float] = (CONNECT_TIMEOUT_SECONDS, READ_TIMEOUT_SECONDS),
-        allow_redirects: bool = False,
+        use: Optional[Callable[[requests.Response], Any]] = None,
         **options: Any,
-    ) -> requests.Response:
+    ) -> Any:
         """Return a response with a 2xx status that is no page for people, or with one of the statuses in `accept`.
 
         :param doing: what the call is for, as "OneVizion could not ..." goes on
         :param privilege: what the account needs for it
-        :param repeat: try again after answers and cuts that may pass: only for calls that may be done twice
-        :param allow_redirects: an answer of the API is never elsewhere, so a redirect leads to a login page
+        :param repeat: ask again after answers and cuts that may pass: only for calls that may be done twice
+        :param limit_seconds: what it may take in all, its repeats included
+        :param use: makes of the response what is returned, within the limit
         """
-        for pause in itertools.chain(RETRY_PAUSES_SECONDS if repeat else (), [None]):
-            wanted, passing = None, True
-            try:
-                response = self._session.request(
-                    method, self.url + path, timeout=timeout, allow_redirects=allow_redirects, **options
-                )
-            except (requests.RequestException, OSError, ValueError) as error:
-                # ValueError: an address that only fails when it is used, such as a host name with an empty label
-                reason = network_reason(error)
-                failure = Failure(
-                    "OneVizion could not be reached to %s (%s): check ovUrl and the network" % (doing, reason), True
-                )
-                failure.__cause__ = error
-            else:
-                done = 200 <= response.status_code < 300
-                page = done and not options.get("stream") and is_page(response)
-                if (done and not page) or response.status_code in accept:
-                    self._failed_in_a_row = 0 if repeat else self._failed_in_a_row
-                    return response
-                response.close()
-                failure = onevizion_refusal(response.status_code, doing, privilege)
-                if page:
-                    failure = Failure(PAGE_INSTEAD % doing, may_pass=True)
-                wanted = retry_after_seconds(response.headers.get("Retry-After"))
-                passing = response.status_code in RETRIED_STATUSES
+
+        def ask() -> Any:
+            response = self._ask(method, path, doing, privilege, accept, **options)
+            return response if use is None else use(response)
+
+        def may_repeat(failure: Failure) -> bool:
             # A read is not worth the time of a run that shall end; a status is.
-            if pause is None or not passing or (method == "GET" and self._interruption.requested()):
-                break
-            pause = max(pause, min(wanted or 0, RETRY_AFTER_LIMIT_SECONDS))
-            PROGRESS.info("waiting %g s before asking again: %s", pause, failure)
-            self._interruption.wait(pause)
-        if repeat and failure.may_pass:
-            self._failed_in_a_row += 1
-            if self._failed_in_a_row >= FAILED_CALLS_LIMIT:
-                text = "%d calls in a row failed, the last: %s" % (self._failed_in_a_row, failure)
-                raise Failure(text, may_pass=True, ends_run=True) from failure
-        raise failure
+            return failure.code in REPEATED and not (method == "GET" and self._interruption.requested())
+
+        pauses = RETRY_PAUSES_SECONDS if repeat else ()
+        try:
+            answer = self._interruption.within(
+                limit_seconds, lambda: self._interruption.repeat(ask, pauses, may_repeat)
+            )
+        except Failure as failure:
+            self._count(repeat and failure.retryable, failure)
+            raise
+        except TimeoutError as error:
+            unanswered = self._unreachable(doing, error)
+            self._count(repeat, unanswered)
+            raise unanswered from error
+        if repeat:
+            with self._lock:
+                self._failed_in_a_row = 0
+        return answer
+
+    def _count(self, counts: bool, failure: Failure) -> None:
+        """Count a failed call; where too many failed in a row, raise what ends the run instead."""
+        with self._lock:
+            self._failed_in_a_row += counts
+            failed = self._failed_in_a_row
+        if counts and failed >= FAILED_CALLS_LIMIT:
+            text = "%s (%d calls in a row failed)" % (failure, failed)
+            raise Failure(text, retryable=True, ends_run=True) from failure
+
+    def _ask(
+        self, method: str, path: str, doing: str, privilege: str, accept: Sequence[int], **options: Any
+    ) -> requests.Response:
+        """Ask once. An answer of the API is never elsewhere: a redirect leads to a login page, unless for a file."""
+        options = dict(
+            {"allow_redirects": False, "timeout": (CONNECT_TIMEOUT_SECONDS, READ_TIMEOUT_SECONDS)}, **options
+        )
+        try:
+            response = self._session.request(method, self.url + path, **options)
+            done = 200 <= response.status_code < 300
+            page = done and not options.get("stream") and is_page(response)
+        except (requests.RequestException, OSError, ValueError) as error:
+            # ValueError: an address that only fails when it is used, such as a host name with an empty label
+            raise self._unreachable(doing, error) from error
+        if (done and not page) or response.status_code in accept:
+            return response
+        response.close()
+        if page:
+            raise Failure(PAGE_INSTEAD % doing, retryable=True, code="page")
+        refusal = self._refusal(response.status_code, doing, privilege)
+        refusal.wait_seconds = retry_after_seconds(response.headers.get("Retry-After"))
+        raise refusal
+
+    def _unreachable(self, doing: str, error: BaseException) -> Failure:
+        text = "check ovUrl and the network: OneVizion (%s) could not be reached to %s: %s"
+        return Failure(text % (self._host, doing, network_reason(error)), retryable=True, code="unreachable")
+
+    def _refusal(self, status: int, doing: str, privilege: str) -> Failure:
+        """Return what an HTTP status that is no success means. The body is not shown: it may be anything."""
+        what, code = "OneVizion answered %d when asked to %s" % (status, doing), str(status)
+        if status == 401:
+            return Failure("check ovAccessKey and ovSecretKey: %s" % what, ends_run=True, code=code)
+        if status == 403:
+            return Failure("give the account %s: %s" % (privilege, what), ends_run=True, code=code)
+        if 300 <= status < 400:
+            text = "check ovUrl: OneVizion redirected the request to %s (%d, often to a login page)"
+            return Failure(text % (doing, status), retryable=True, code=code)
+        if status in (404, 405):
+            return Failure("check ovUrl: %s" % what, retryable=True, code=code)
+        retryable = status >= 500 or status in (408, 429)
+        return Failure("if it keeps happening, ask OneVizion's support: %s" % what, retryable, code=code)
 
     def _json(self, response: requests.Response, kind: type, doing: str) -> Any:
         try:
-            value = response.json()
+            value = json.loads(response.content.decode("utf-8-sig"))  # JSON is UTF-8, whatever the header says
         except (ValueError, RecursionError) as error:
-            raise Failure(PAGE_INSTEAD % doing, may_pass=True) from error
+            raise Failure(PAGE_INSTEAD % doing, retryable=True, code="page") from error
         if not isinstance(value, kind):
-            raise Failure(PAGE_INSTEAD % doing, may_pass=True)
+            raise Failure(PAGE_INSTEAD % doing, retryable=True, code="page")
         return value
 
 
@@ -303,31 +356,23 @@ def is_page(response: requests.Response) -> bool:
     return kind.startswith("text/html") or response.content[:100].lstrip().startswith(b"<")
 
 
-def text_of(response: requests.Response) -> str:
-    """Return a body as text, whatever encoding it claims to have."""
-    return str(response.content, "utf-8", "replace")
-
-
-def onevizion_refusal(status: int, doing: str, privilege: str) -> Failure:
-    """Return what an HTTP status that is no success means. The body is not shown: it may be anything."""
-    if status == 401:
-        return Failure("OneVizion refused to %s (401): check ovAccessKey and ovSecretKey" % doing, ends_run=True)
-    if status == 403:
-        return Failure("OneVizion refused to %s (403): give the account %s" % (doing, privilege), ends_run=True)
-    if 300 <= status < 400:
-        return Failure("OneVizion sent elsewhere when asked to %s (%d): check ovUrl" % (doing, status), may_pass=True)
-    if status in (404, 405):
-        return Failure("OneVizion could not %s (%d): check ovUrl" % (doing, status), may_pass=True)
-    may_pass = status >= 500 or status in (408, 429)
-    return Failure("OneVizion could not %s (%d): if this lasts, ask its support" % (doing, status), may_pass)
-
-
 def attachment_name(content_disposition: Optional[str]) -> str:
-    """Return the file name in a Content-Disposition header, fit to be shown; "" where there is none."""
+    """Return the file name in a Content-Disposition header, fit to be shown; "" where there is none.
+
+    `filename*` goes before `filename` (RFC 6266). A name that is cut keeps its extension.
+    """
+    text = (content_disposition or "").replace("\n", " ").replace("\r", " ")
+    starred = re.search(r"(?i);\s*filename\*\s*=", text)
+    if starred:
+        text = re.sub(r"""(?i);\s*filename\s*=\s*("(\\.|[^"])*"|[^;]*)""", "", text)
     header = email.message.Message()
-    header["Content-Disposition"] = (content_disposition or "").replace("\n", " ").replace("\r", " ")
+    header["Content-Disposition"] = text
     try:
         name = header.get_filename() or ""
     except (ValueError, LookupError):  # an encoding that does not exist
         name = "attachment"
-    return clipped(UNSHOWABLE.sub("", re.split(r"[/\\]", name)[-1]).strip(), FILE_NAME_CHARACTERS)
+    name = UNSHOWABLE.sub("", re.split(r"[/\\]", name)[-1]).strip()
+    stem, dot, extension = name.rpartition(".")
+    if len(name) > FILE_NAME_CHARACTERS and stem and len(extension) <= 10:
+        return clipped(stem, FILE_NAME_CHARACTERS - len(dot + extension)) + dot + extension
+    return clipped(name, FILE_NAME_CHARACTERS)

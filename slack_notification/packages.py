@@ -4,6 +4,7 @@ Nothing but the standard library may be imported here. With everything in place 
 """
 
 import importlib
+import importlib.util
 import os
 import re
 import sys
@@ -29,12 +30,12 @@ def use_packages(scheduled: bool, alone: bool) -> str:
         OneVizion logs line by line
     """
     if not scheduled:
-        wrong = faults()
+        wrong = faults(importing=False)
         if wrong:
             force = "--force-reinstall " if any(" is broken" in line for line in wrong) else ""
             command = "%s -m pip install %s-r requirements.txt" % (sys.executable, force)
             _refuse(wrong + ["Install what the module needs: " + command], scheduled)
-        return _foreign_slack()
+        return ""
     with open(REQUIREMENTS_FILE, "rb") as file:
         wanted = ("%s\n" % sys.implementation.cache_tag).encode() + file.read()
     if mark(PACKAGES) == wanted:
@@ -49,21 +50,23 @@ def refuse_import(error: ImportError, scheduled: bool) -> NoReturn:
     """
     if scheduled and os.path.exists(os.path.join(PACKAGES, MARK)):
         os.remove(os.path.join(PACKAGES, MARK))
-    _refuse(["A Python package is broken: %s" % _line(error)], scheduled)
+    _refuse(faults() or ["A Python package is broken: %s" % _line(error)], scheduled)
 
 
-def faults() -> List[str]:
-    """Return what is wrong with each package that this Python finds: missing, too old, too new, broken."""
+def faults(importing: bool = True) -> List[str]:
+    """Return what is wrong with each package that this Python finds: missing, too old, too new, broken (importing)."""
     with open(REQUIREMENTS_FILE, encoding="utf-8") as file:
-        lines = (_fault(*requirement) for requirement in REQUIREMENT.findall(file.read()))
+        lines = (_fault(importing, *requirement) for requirement in REQUIREMENT.findall(file.read()))
         return ["The Python package %s" % line for line in lines if line]
 
 
-def _fault(name: str, low: str, high: str) -> str:
+def _fault(importing: bool, name: str, low: str, high: str) -> str:
     version, module = _version(name), MODULES.get(name, name)
     if version and not _numbers(low) <= _numbers(version) < _numbers(high):
         age = "old" if _numbers(version) < _numbers(low) else "new"
         return "%s is too %s (has %s, needs >=%s,<%s)" % (name, age, version, low, high)
+    if not importing:
+        return "" if importlib.util.find_spec(module.split(".")[0]) else "%s is missing" % name
     try:
         imported = importlib.import_module(module)
         if module == "slack":  # slackclient's, or slack_sdk's, which has it too: slack_api.Client overrides this method
@@ -91,13 +94,6 @@ def _version(name: str) -> str:
 def _numbers(version: str) -> Tuple[int, ...]:
     numbers = re.match(r"[\d.]*", version.rstrip()).group()  # type: ignore[union-attr] # matches anything
     return tuple(int(number or 0) for number in re.sub(r"(\.0*)*$", "", numbers).split("."))
-
-
-def _foreign_slack() -> str:
-    slack = sys.modules.get("slack")
-    if slack is None or slack.WebClient.__module__.startswith("slack."):
-        return ""
-    return "the package slack here is slack_sdk's, not slackclient's"
 
 
 def _line(error: Exception) -> str:

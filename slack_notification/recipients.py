@@ -2,8 +2,11 @@
 
 import re
 import unicodedata
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Dict, Iterable, List, Optional, Union
 
-from .errors import QUOTED_CHARACTERS, Failure, quoted
+from .errors import QUOTED_CHARACTERS, Failure, clipped, quoted
+from .onevizion_api import USERS_PER_CALL, OneVizion, Record, UserField
 
 CHANNEL_OR_PERSON_ID = re.compile(r"[CDGUW][A-Z0-9]{8,}\Z")
 SLACK = r"<?(?:https?://)?(?:[a-z0-9-]+\.)*slack(?:-gov)?\.com/"
@@ -22,6 +25,8 @@ COPIED_NAMES = [
 ]
 NO_CHANNEL_NAME = re.compile(r"[\s@<>/:,;\"'&|\\]")
 LOOKS_LIKE_AN_ID_AND_A_NAME = re.compile(r"[CDGUW][A-Z]{3,}[0-9]*\Z")
+READERS = 16  # users and trackors are read side by side
+NAME_CHARACTERS = 40
 
 
 def channel_from_field(text: str) -> str:
@@ -52,3 +57,96 @@ def name_instead(channel: str) -> str:
     """Return the name to try where Slack knows no channel with this ID: `#warehouse` for WAREHOUSE; "" for real IDs."""
     looks_like_a_name = CHANNEL_OR_PERSON_ID.match(channel) and LOOKS_LIKE_AN_ID_AND_A_NAME.match(channel)
     return "#" + channel.lower() if looks_like_a_name else ""
+
+
+class Recipients:
+    """Finds the channel of each user. Every user and every trackor is read once; what did not answer, again later."""
+
+    def __init__(self, onevizion: OneVizion, field: str) -> None:
+        self._onevizion = onevizion
+        self._field = field
+        self._trackors: Dict[int, Union[Optional[int], Failure]] = {}
+        self._fields: Dict[int, Union[UserField, Failure]] = {}
+
+    def read(self, records: Iterable[Record]) -> None:
+        """Read the trackors and channels of these records' users.
+
+        :raises Failure: that ends the run: OneVizion refuses the account; or nothing could be read in this run and all
+            failed alike, which is the fault of a setting or of the account
+        """
+        wanted = {record.user_id for record in records if record.user_id is not None}
+        unread = sorted(user_id for user_id in wanted if is_unread(self._trackors, user_id))
+        chunks = [unread[start : start + USERS_PER_CALL] for start in range(0, len(unread), USERS_PER_CALL)]
+        with ThreadPoolExecutor(READERS, thread_name_prefix="reader") as pool:
+            for answer in pool.map(self._read_users, chunks):
+                self._trackors.update(answer)
+            end_where_all_failed_alike(self._trackors)
+            trackors = {trackor for trackor in map(self._trackors.get, wanted) if isinstance(trackor, int)}
+            unread = sorted(trackor_id for trackor_id in trackors if is_unread(self._fields, trackor_id))
+            self._fields.update(zip(unread, pool.map(self._read_field, unread)))
+        end_where_all_failed_alike(self._fields)
+
+    def name(self, record: Record) -> str:
+        """Return a record's recipient as people know the user: "jdoe (106)"; "" where the record has no user."""
+        if record.user_id is None:
+            return ""
+        trackor = self._trackors.get(record.user_id)
+        field = self._fields.get(trackor) if isinstance(trackor, int) else None
+        key = "".join(filter(str.isprintable, field.key)) if isinstance(field, UserField) else ""
+        return "%s (%d)" % (clipped(key, NAME_CHARACTERS), record.user_id) if key else "user %d" % record.user_id
+
+    def channel(self, record: Record) -> str:
+        """Return the channel for a record whose user was read, as Slack is to be asked for it.
+
+        :raises Failure: the record or its user has none, or could not be read
+        """
+        if record.problem:
+            raise Failure("%s: report this to OneVizion's support" % record.problem)
+        if record.user_id is None:
+            raise Failure("it is addressed to an e-mail address, not to a user: choose a OneVizion user as recipient")
+        trackor = self._trackors[record.user_id]
+        if isinstance(trackor, Failure):
+            raise trackor
+        if trackor is None:
+            raise Failure("link the user to a trackor of the user trackor type: it has none")
+        field = self._fields[trackor]
+        if isinstance(field, Failure):
+            raise field
+        if not field.value.strip():
+            raise Failure("the user has no channel: enter one in %s of trackor %d" % (self._field, trackor))
+        return channel_from_field(field.value)
+
+    def _read_users(self, user_ids: List[int]) -> Dict[int, Union[Optional[int], Failure]]:
+        try:
+            known = self._onevizion.trackors_of_users(user_ids)
+        except Failure as failure:
+            if failure.ends_run:
+                raise
+            if failure.retryable or len(user_ids) == 1:
+                return dict.fromkeys(user_ids, failure)
+            half = len(user_ids) // 2  # so that the one id that OneVizion refuses costs no other
+            return {**self._read_users(user_ids[:half]), **self._read_users(user_ids[half:])}
+        unknown = Failure("choose another user: OneVizion does not know this one (deleted?)")
+        return {user_id: known.get(user_id, unknown) for user_id in user_ids}
+
+    def _read_field(self, trackor_id: int) -> Union[UserField, Failure]:
+        try:
+            return self._onevizion.field_of_trackor(trackor_id, self._field)
+        except Failure as failure:
+            if failure.ends_run:
+                raise
+            return failure
+
+
+def is_unread(answers: Dict[int, Any], key: int) -> bool:
+    """Tell whether something has to be read: for the first time, or again after a failure that may have passed."""
+    answer = answers.get(key, answers)
+    return answer is answers or (isinstance(answer, Failure) and answer.retryable)
+
+
+def end_where_all_failed_alike(answers: Dict[int, Any]) -> None:
+    """Raise the Failure that ends the run where all answers are the same refusal: no record is at fault then."""
+    codes = {answer.code if isinstance(answer, Failure) else "" for answer in answers.values()}
+    if len(codes) == 1 and (codes == {"field"} or (min(codes)[:1] in ("3", "4") and codes.isdisjoint({"408", "429"}))):
+        failure = next(iter(answers.values()))
+        raise Failure(str(failure), ends_run=True, code=failure.code) from failure

@@ -1,78 +1,39 @@
-"""Slack's Web API, as far as a run needs it."""
+"""Slack's Web API, as far as a run needs it: auth.test, chat.postMessage, and the three steps of sharing a file."""
 
-import http.client
-import itertools
 import json
 import logging
+import math
 import re
-import socket
-import ssl
-import urllib.error
-import urllib.request
-from typing import Any, BinaryIO, Dict, NamedTuple, Optional, Set, Tuple
+from typing import Any, BinaryIO, Callable, Dict, NamedTuple, Optional, Set, Tuple, TypeVar
+from urllib.parse import urlencode, urlsplit
 
 import requests
 import slack
-import slack.errors
 
-from .errors import PROGRESS, Failure, Interruption, RateLimited, network_reason, retry_after_seconds
+from .calls import (
+    CALL_LIMIT_SECONDS,
+    CONNECT_TIMEOUT_SECONDS,
+    FILE_LIMIT_SECONDS,
+    READ_TIMEOUT_SECONDS,
+    Interruption,
+    Session,
+    network_reason,
+    was_sent,
+)
+from .errors import PROGRESS, Failure, retry_after_seconds
+from .message import Part
 from .onevizion_api import File
+from .recipients import name_instead
 from .settings import Settings
+from .slack_errors import POSTED_ANYWAY, TEMPORARY, concerns_blocks, slack_failure
 
-SLACK_TIMEOUT_SECONDS = 30  # per socket operation
-SLACK_PAUSES_SECONDS = (1.0, 2.0, 4.0)  # between tries of a call that may be repeated
-SLACK_WAIT_LIMIT_SECONDS = 30  # what such a call waits when Slack names a longer time
-
-# What an admin does about each error that Slack answers with. The lists follow Slack's documents of chat.postMessage,
-# auth.test and the upload methods; they are not complete there either, so an error that is not listed may pass.
-NEW_TOKEN = "copy the Bot User OAuth Token of the app into slackBotToken"
-ASK_SLACK_ADMIN = "ask the administrator of your Slack workspace to allow the app"
-NEW_VERSION = "Slack has changed: install the newest version of this module"
-ERRORS_THAT_END_THE_RUN = {
-    "invalid_auth": NEW_TOKEN,
-    "not_authed": NEW_TOKEN,
-    "account_inactive": "the app or its workspace was removed: install the app again, and copy its new token",
-    "token_revoked": "install the app again and copy its new token into slackBotToken",
-    "token_expired": "turn token rotation off in the app, and copy its new token into slackBotToken",
-    "missing_scope": "add the scope under OAuth & Permissions of the app, and install it again",
-    "not_allowed_token_type": NEW_TOKEN,
-    "org_login_required": ASK_SLACK_ADMIN,
-    "two_factor_setup_required": ASK_SLACK_ADMIN,
-    "enterprise_is_restricted": ASK_SLACK_ADMIN,
-    "team_access_not_granted": ASK_SLACK_ADMIN,
-    "accesslimited": ASK_SLACK_ADMIN,
-    "app_access_restricted": ASK_SLACK_ADMIN,
-    "is_bot": NEW_TOKEN,
-    "access_denied": ASK_SLACK_ADMIN,
-    "method_deprecated": NEW_VERSION,
-    "deprecated_endpoint": NEW_VERSION,
-    "unknown_method": NEW_VERSION,
-}
-CHECK_MESSAGE = "Slack does not take this message: deliver it another way, and report it to the module's developers"
-PERMANENT_ERRORS = {
-    "channel_not_found": "no such channel, or a private one that the app was not invited to: correct the user's field "
-    "(private: by ID), or invite the app",
-    "is_archived": "the channel is archived: unarchive it, or type another one into the user's field",
-    "not_in_channel": "invite the app to the channel, or use a public one",
-    "restricted_action": "the channel's settings do not let the app post: change them, or use another channel",
-    "messages_tab_disabled": "switch on the Messages Tab in the App Home of the app",
-    "team_not_found": "the workspace does not exist: check the channel in the user's field",
-    "user_not_found": "no such person in Slack: correct the member ID in the user's field",
-    "no_permission": ASK_SLACK_ADMIN,
-    "ekm_access_denied": "the workspace's encryption keys are withdrawn: ask the administrator of your Slack workspace",
-    "cannot_reply_to_message": CHECK_MESSAGE,
-    "no_text": CHECK_MESSAGE,
-    "msg_too_long": CHECK_MESSAGE,
-    "too_many_attachments": CHECK_MESSAGE,
-    "msg_blocks_too_long": CHECK_MESSAGE,
-    "invalid_blocks": CHECK_MESSAGE,
-    "invalid_arguments": CHECK_MESSAGE,
-}
+RETRY_PAUSES_SECONDS = (1.0, 2.0, 4.0)  # between tries of a call that may be repeated
 RATE_LIMIT_ERRORS = ("ratelimited", "rate_limited")
-# Errors after which nothing was posted. After any other that may pass, the message may be there all the same.
-NOT_POSTED_ERRORS = ("service_unavailable", "request_timeout", "message_limit_exceeded", "team_added_to_org")
-PERHAPS_POSTED = "it may have arrived all the same"
-TRY_AGAIN = "this may pass; if it lasts, check slackUrl and the network"
+CONNECTIONS = 40
+TIMEOUTS_SECONDS = (CONNECT_TIMEOUT_SECONDS, READ_TIMEOUT_SECONDS)
+FORM = "application/x-www-form-urlencoded"
+
+Answer = TypeVar("Answer")
 
 
 class Identity(NamedTuple):
@@ -90,164 +51,168 @@ class Posted(NamedTuple):
     ts: str
 
 
-def slack_failure(code: str, channel: str, needed: str = "") -> Failure:
-    """Return what an error code of Slack means, and what to do about it.
+class Client(slack.WebClient):  # type: ignore[misc] # slackclient has no types
+    """slackclient with `requests` as its transport: one set of proxy and certificate rules for both services.
 
-    :param channel: where a message was to be posted, as a piece of a sentence: " for #ops"; "" for any other call
-    :param needed: the scope that missing_scope asks for
+    The overridden method is the only door of slackclient's synchronous mode, and of its successor slack_sdk.
     """
-    listed = re.sub(r"^(restricted_action|invalid_blocks).*", r"\1", code)
-    if listed in ERRORS_THAT_END_THE_RUN:
-        scope = " (%s)" % needed if needed else ""
-        text = "Slack answered %s%s%s: %s" % (code, scope, channel, ERRORS_THAT_END_THE_RUN[listed])
-        return Failure(text, ends_run=True, code=code)
-    if listed in PERMANENT_ERRORS:
-        return Failure("Slack answered %s%s: %s" % (code, channel, PERMANENT_ERRORS[listed]), code=code)
-    perhaps_posted = bool(channel) and listed not in NOT_POSTED_ERRORS
-    return passing_failure("Slack answered %s%s" % (code, channel), perhaps_posted, code)
+
+    def __init__(self, settings: Settings, session: Session) -> None:
+        super().__init__(token=settings.slack_bot_token, base_url=settings.slack_url + "/api/")
+        self._transport = session
+        self._host = urlsplit(settings.slack_url).netloc
+        # They print every failed request, and at level Debug every message and address, past our own log.
+        for name in ("slack.web.base_client", "slack.web.slack_response", "slack_sdk.web.base_client"):
+            logging.getLogger(name).setLevel(logging.CRITICAL)
+        if not slack.WebClient.__module__.startswith("slack."):
+            PROGRESS.info("the package slack here is slack_sdk's, not slackclient's; the module works with both")
+
+    def _perform_urllib_http_request(self, *, url: str, args: Dict[str, Any]) -> Dict[str, Any]:
+        """Post a form, and return status, headers and body of an answer that is a success; else raise Failure."""
+        posting = url.endswith("/chat.postMessage")
+        headers = dict(args["headers"], **{"Content-Type": FORM})
+        body = urlencode(args["params"] or {}).encode()
+        try:
+            response = self._transport.post(
+                url, data=body, headers=headers, timeout=TIMEOUTS_SECONDS, allow_redirects=False
+            )
+        except (requests.RequestException, OSError, ValueError) as error:
+            raise unreachable(self._host, error, posting) from error
+        try:
+            data = json.loads(response.content.decode("utf-8-sig"))
+        except (ValueError, RecursionError):
+            data = None
+        code = data.get("error") if isinstance(data, dict) else None
+        if response.status_code == 429 or code in RATE_LIMIT_ERRORS:
+            seconds = retry_after_seconds(response.headers.get("Retry-After"))
+            text = "Slack asked to wait%s (rate limit)" % ("" if math.isnan(seconds) else " %g s" % seconds)
+            raise Failure(text, retryable=True, wait_seconds=seconds)
+        if isinstance(code, str) and re.match(r"[a-z0-9_]{1,60}\Z", code):
+            needed = str(data.get("needed"))
+            raise slack_failure(code, needed if re.match(r"[a-z]+:[a-z._,:]+\Z", needed) else "", posting)
+        if response.status_code != 200:
+            raise temporary("Slack answered HTTP %d" % response.status_code, posting)
+        if not isinstance(data, dict) or not data.get("ok"):
+            raise temporary("Slack's answer cannot be read", posting)
+        return {"status": 200, "headers": response.headers, "body": json.dumps(data)}
 
 
-def passing_failure(text: str, perhaps_posted: bool, code: str = "") -> Failure:
-    """Return a Failure that another attempt may mend, saying so where the message may have arrived already."""
-    return Failure("%s: %s" % (text, PERHAPS_POSTED if perhaps_posted else TRY_AGAIN), may_pass=True, code=code)
+def unreachable(host: str, error: BaseException, posting: bool) -> Failure:
+    """Return the Failure of a call that got no answer."""
+    text = "Slack (%s) could not be reached (%s)" if not was_sent(error) else "Slack (%s) did not answer (%s)"
+    return temporary(text % (host, network_reason(error)), posting and was_sent(error))
 
 
-class NoRedirect(urllib.request.HTTPRedirectHandler):
-    """Answers a redirect as the error that it is. urllib would take the token along to whatever host it names."""
-
-    def redirect_request(self, *arguments: Any) -> None:
-        """Follow no redirect (see HTTPRedirectHandler)."""
+def temporary(text: str, perhaps_posted: bool) -> Failure:
+    """Return a Failure after which another attempt may work, saying so where the message may be there already."""
+    return Failure("%s: %s" % (text, POSTED_ANYWAY if perhaps_posted else TEMPORARY), retryable=True)
 
 
 class Slack:
-    """Slack's Web API. The only place that knows slackclient, which is in maintenance mode: its successor goes here.
-
-    Every request passes `_call`, every upload `_send_bytes`; the methods raise Failure, and `post` also RateLimited.
-    """
+    """Slack's Web API. Every request passes `_within`, which bounds its time; every method raises Failure."""
 
     def __init__(self, settings: Settings, interruption: Interruption) -> None:
         self._interruption = interruption
-        # slackclient opens its requests with urllib's installed opener as long as it is given no SSL context. That is
-        # the way to one context for the whole run (reading the certificate store takes longer than a post), and to a
-        # token that does not follow redirects.
-        https = urllib.request.HTTPSHandler(context=ssl.create_default_context())
-        urllib.request.install_opener(urllib.request.build_opener(NoRedirect, https))
-        self._client = slack.WebClient(
-            token=settings.slack_bot_token, base_url=settings.slack_url + "/api/", timeout=SLACK_TIMEOUT_SECONDS
-        )
-        # They print every failed request, and at level Debug every message and address, past our own log.
-        for name in ("slack.web.base_client", "slack.web.slack_response"):
-            logging.getLogger(name).setLevel(logging.CRITICAL)
+        self._host = urlsplit(settings.slack_url).netloc
+        self._session = Session(CONNECTIONS)
+        self._client = Client(settings, self._session)
 
     def identity(self) -> Identity:
         """Return who the token belongs to; asks again where Slack does not answer (auth.test changes nothing).
 
-        :raises Failure: Slack refuses the token (`ends_run`), or does not answer (`may_pass`)
+        :raises Failure: Slack refuses the token (`ends_run`), or does not answer (`retryable`)
         """
-        for pause in itertools.chain(SLACK_PAUSES_SECONDS, [None]):
-            try:
-                data, headers = self._call("auth.test", {}, "")
-            except Failure as failure:
-                if pause is None or not failure.may_pass or self._interruption.requested():
-                    raise
-                PROGRESS.info("waiting %g s before asking again: %s", pause, failure)
-                self._interruption.wait(pause)
-            except RateLimited as limited:
-                if pause is None:
-                    raise Failure("Slack is busy (rate limit): the next run tries again", may_pass=True) from limited
-                self._wait_for_rate_limit(limited, pause)
+
+        def may_repeat(failure: Failure) -> bool:
+            return failure.retryable and not self._interruption.requested()
+
+        ask = lambda: self._interruption.repeat(lambda: self._ask("auth.test", {}), RETRY_PAUSES_SECONDS, may_repeat)  # noqa: E731
+        data, headers = self._within(CALL_LIMIT_SECONDS, ask)
+        scopes = headers.get("x-oauth-scopes")
+        granted = None if scopes is None else {scope.strip() for scope in scopes.split(",")}
+        return Identity(str(data.get("user")), str(data.get("team")), granted)
+
+    def post(self, channel: str, part: Part, thread_ts: str = "") -> Posted:
+        """Post one part of a message, or of the thread of an earlier one, without previews of its links.
+
+        Where Slack does not take the blocks, the text is posted alone: the form of a message must never cost it.
+
+        :param channel: a name with `#`, or an ID; a name in capitals that looks like an ID is tried as both
+        :raises Failure: it was not posted, or nobody knows; with `wait_seconds` where Slack wants it later
+        """
+        arguments = {"channel": channel, "text": part.text, "blocks": json.dumps(part.blocks)}
+        arguments.update({"thread_ts": thread_ts} if thread_ts else {})
+        try:
+            return self._post(arguments)
+        except Failure as failure:
+            if concerns_blocks(failure.code):
+                PROGRESS.warning("%s: posted without its blocks (Slack: %s)", channel, failure.code)
+                del arguments["blocks"]
+            elif failure.code == "channel_not_found" and name_instead(channel):
+                return self.post(name_instead(channel), part, thread_ts)
             else:
-                scopes = headers.get("x-oauth-scopes")
-                granted = None if scopes is None else {scope.strip() for scope in scopes.split(",")}
-                return Identity(str(data.get("user")), str(data.get("team")), granted)
-        raise AssertionError("not reached")
-
-    def post(self, channel: str, text: str, thread_ts: str = "") -> Posted:
-        """Post one message, or a reply in the thread of an earlier one, without previews of its links.
-
-        :param channel: a name with `#`, or an ID
-        :raises Failure: it was not posted, or nobody knows
-        :raises RateLimited: it was not posted
-        """
-        arguments = {"channel": channel, "text": text, "unfurl_links": False, "unfurl_media": False}
-        if thread_ts:
-            arguments["thread_ts"] = thread_ts
-        data, _ = self._call("chat.postMessage", arguments, " for %s" % channel)
-        channel_id, ts = data.get("channel"), data.get("ts")
-        return Posted(channel_id if isinstance(channel_id, str) else channel, ts if isinstance(ts, str) else "")
+                raise
+        return self._post(arguments)
 
     def share_file(self, file: File, content: BinaryIO, posted: Posted) -> None:
         """Share a file in the thread of a message, in Slack's three steps. The app must be a member of the channel.
 
         :param content: open at its beginning
         """
-        arguments = {"filename": file.name, "length": str(file.size_bytes)}
-        upload = self._call_patiently("files.getUploadURLExternal", arguments)
-        self._send_bytes(str(upload.get("upload_url")), content, file)
+        upload = self._call_patiently("files.getUploadURLExternal", filename=file.name, length=str(file.size_bytes))
+        url = str(upload.get("upload_url"))
+        self._within(FILE_LIMIT_SECONDS, lambda: self._send_bytes(url, content, file))
         files = json.dumps([{"id": str(upload.get("file_id")), "title": file.name}])
-        arguments = {"files": files, "channel_id": posted.channel_id, "thread_ts": posted.ts}
-        self._call_patiently("files.completeUploadExternal", arguments)
+        self._call_patiently(
+            "files.completeUploadExternal", files=files, channel_id=posted.channel_id, thread_ts=posted.ts
+        )
+
+    def _post(self, arguments: Dict[str, Any]) -> Posted:
+        quiet = dict(arguments, unfurl_links=False, unfurl_media=False)
+        data, _ = self._within(CALL_LIMIT_SECONDS, lambda: self._ask("chat.postMessage", quiet), posting=True)
+        channel_id, ts = data.get("channel"), data.get("ts")
+        asked = str(arguments["channel"])
+        return Posted(channel_id if isinstance(channel_id, str) else asked, ts if isinstance(ts, str) else "")
 
     def _send_bytes(self, url: str, content: BinaryIO, file: File) -> None:
         headers = {"Content-Type": "application/octet-stream", "Content-Length": str(file.size_bytes)}
         try:
-            response = requests.post(
-                url, data=content, headers=headers, timeout=SLACK_TIMEOUT_SECONDS, allow_redirects=False
+            response = self._session.post(
+                url, data=content, headers=headers, timeout=TIMEOUTS_SECONDS, allow_redirects=False
             )
         except (requests.RequestException, OSError, ValueError) as error:
-            raise Failure("Slack did not take its bytes (%s)" % network_reason(error)) from error
+            host = urlsplit(url).netloc
+            raise Failure("the upload to Slack failed (%s: %s)" % (host, network_reason(error))) from error
         if response.status_code != 200:
-            raise Failure("Slack did not take its bytes (HTTP %d)" % response.status_code)
+            raise Failure("the upload to Slack failed (HTTP %d)" % response.status_code)
 
-    def _call_patiently(self, method: str, arguments: Dict[str, Any]) -> Dict[str, Any]:
+    def _call_patiently(self, method: str, **arguments: str) -> Dict[str, Any]:
         """Call a method, waiting out its rate limit. Nothing else is repeated, so nothing is shared twice."""
-        for pause in SLACK_PAUSES_SECONDS:
-            try:
-                return self._call(method, arguments, "")[0]
-            except RateLimited as limited:
-                self._wait_for_rate_limit(limited, pause)
-        raise Failure("Slack is busy (rate limit)")
 
-    def _wait_for_rate_limit(self, limited: RateLimited, usual_seconds: float) -> None:
-        seconds = min(limited.seconds or usual_seconds, SLACK_WAIT_LIMIT_SECONDS)
-        PROGRESS.info("waiting %g s, Slack's rate limit", seconds)
-        self._interruption.wait(seconds)
+        def ask() -> Tuple[Dict[str, Any], Dict[str, str]]:
+            rate_limited = lambda failure: failure.wait_seconds is not None  # noqa: E731
+            return self._interruption.repeat(lambda: self._ask(method, arguments), RETRY_PAUSES_SECONDS, rate_limited)
 
-    def _call(self, method: str, arguments: Dict[str, Any], where: str) -> Tuple[Dict[str, Any], Dict[str, str]]:
-        """Return the data and the headers (lower-case names) of a successful answer.
+        return self._within(CALL_LIMIT_SECONDS, ask)[0]
 
-        :param where: where a message is to be posted: " for #ops"; "" for any other call
-        """
-        posting = bool(where)
+    def _within(self, seconds: float, call: Callable[[], Answer], posting: bool = False) -> Answer:
         try:
-            response = self._client.api_call(method, params=arguments)
-        except slack.errors.SlackApiError as error:
-            raise self._verdict(error.response, where) from error
-        except urllib.error.URLError as error:
-            begun = not isinstance(error.reason, (ConnectionRefusedError, socket.gaierror, ssl.SSLError))
-            text = "Slack could not be reached%s (%s)" % (where, network_reason(error))
-            raise passing_failure(text, posting and begun) from error
-        except (OSError, http.client.HTTPException) as error:
-            raise passing_failure("Slack did not answer%s (%s)" % (where, network_reason(error)), posting) from error
-        except (AttributeError, LookupError, ValueError, RecursionError, slack.errors.SlackClientError) as error:
-            # What slackclient raises for bodies that are no JSON object, or in an encoding that nobody knows.
-            text = "Slack's answer%s cannot be read (%s)" % (where, type(error).__name__)
-            raise passing_failure(text, posting) from error
+            return self._interruption.within(seconds, call)
+        except TimeoutError as error:
+            raise unreachable(self._host, error, posting) from error
+
+    def _ask(self, method: str, arguments: Dict[str, Any]) -> Tuple[Dict[str, Any], Dict[str, str]]:
+        """Return the data and the headers (lower-case names) of a successful answer."""
+        response = self._client.api_call(method, params=arguments)
         return response.data, {name.lower(): value for name, value in response.headers.items()}
 
-    def _verdict(self, response: Any, where: str) -> Exception:
-        """Return what an answer means that slackclient took for an error: its own class, or a dict, without JSON."""
-        if isinstance(response, dict):
-            status, headers, data = response.get("status"), response.get("headers"), None
-        else:
-            status, headers, data = response.status_code, response.headers, response.data
-        data = data if isinstance(data, dict) else {}
-        code, needed = data.get("error"), str(data.get("needed"))
-        if status == 429 or code in RATE_LIMIT_ERRORS:
-            names = {name.lower(): value for name, value in dict(headers or {}).items()}
-            return RateLimited(retry_after_seconds(names.get("retry-after")))
-        if isinstance(code, str) and re.match(r"[a-z0-9_]{1,60}\Z", code):
-            return slack_failure(code, where, needed if re.match(r"[a-z]+:[a-z._,:]+\Z", needed) else "")
-        if status == 200:
-            return passing_failure("Slack's answer%s cannot be read" % where, bool(where))
-        return passing_failure("Slack answered HTTP %s%s" % (status, where), bool(where))
+
+def ask_identity(slack_api: Slack) -> Identity:
+    """Return who the token belongs to.
+
+    :raises Failure: Slack refuses the token, or does not answer, or the app may not post
+    """
+    identity = slack_api.identity()
+    if identity.scopes is not None and "chat:write" not in identity.scopes:
+        raise slack_failure("missing_scope", "chat:write", posting=False)
+    return identity

@@ -5,7 +5,8 @@ from typing import Any, Iterator
 
 import pytest
 
-from slack_notification import delivery
+from slack_notification import delivery, packages
+from tests.sandbox.directory import mark_packages
 from tests.world import World
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
@@ -30,6 +31,8 @@ def nothing_beyond_this_machine(monkeypatch: Any) -> None:
 def world(tmp_path: Any, monkeypatch: Any) -> Iterator[World]:
     """Both services, and a program that keeps no pause between the messages of a channel."""
     monkeypatch.setattr(delivery, "CHANNEL_INTERVAL_SECONDS", 0.0)
+    monkeypatch.setattr(packages, "PACKAGES", str(tmp_path / "packages"))
+    mark_packages(str(tmp_path / "packages"))
     with World(tmp_path / "module") as everything:
         yield everything
     assert not everything.onevizion.unknown, "the program asked OneVizion for something that it does not have"

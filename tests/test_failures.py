@@ -2,10 +2,10 @@
 
 import os
 
-import filelock
+
 import pytest
 
-from slack_notification import delivery, onevizion_api, slack_api
+from slack_notification import lock, onevizion_api, slack_api, slack_errors
 from tests.sandbox.onevizion import ABSENT
 
 POST = "chat.postMessage"
@@ -16,43 +16,6 @@ LOGIN_PAGE = {"status": 200, "body": "<!DOCTYPE html><html>Log in</html>", "cont
 
 def saved(world, record):
     return [status for saved_record, status in world.onevizion.history if saved_record == record]
-
-
-# What an error means is decided in one place.
-
-
-@pytest.mark.parametrize("code", sorted(slack_api.ERRORS_THAT_END_THE_RUN))
-def test_an_error_that_every_record_would_meet_ends_the_run(code):
-    failure = slack_api.slack_failure(code, "")
-    assert (failure.ends_run, failure.may_pass) == (True, False)
-    assert str(failure) == "Slack answered %s: %s" % (code, slack_api.ERRORS_THAT_END_THE_RUN[code])
-
-
-@pytest.mark.parametrize(
-    "code", sorted(slack_api.PERMANENT_ERRORS) + ["restricted_action_read_only_channel", "invalid_blocks_format"]
-)
-def test_an_error_of_the_channel_or_the_message_is_permanent(code):
-    failure = slack_api.slack_failure(code, "")
-    assert (failure.ends_run, failure.may_pass) == (False, False)
-
-
-@pytest.mark.parametrize(
-    "code", ["internal_error", "fatal_error", "service_unavailable", "request_timeout", "brand_new_error"]
-)
-def test_an_error_that_is_not_listed_may_pass(code):
-    failure = slack_api.slack_failure(code, "")
-    assert (failure.ends_run, failure.may_pass) == (False, True)
-
-
-def test_the_lists_do_not_contradict_each_other():
-    lists = [set(slack_api.ERRORS_THAT_END_THE_RUN), set(slack_api.PERMANENT_ERRORS), set(slack_api.NOT_POSTED_ERRORS)]
-    assert sum(map(len, lists)) == len(set.union(*lists))
-
-
-def test_texts_say_what_to_do():
-    not_found = str(slack_api.slack_failure("channel_not_found", " for #ops"))
-    assert "no such channel, or a private one that the app was not invited to" in not_found
-    assert "(chat:write)" in str(slack_api.slack_failure("missing_scope", "", "chat:write"))
 
 
 def test_not_in_channel_reads_as_the_house_style_wants_it(world):
@@ -245,7 +208,7 @@ def test_a_dead_token_leaves_the_queue_exactly_as_it_was(world, code):
     assert world.onevizion.history == []
     assert not world.onevizion.attempts
     assert world.slack.calls_to(POST) == []
-    assert world.log("Error") == ["Slack answered %s: %s" % (code, slack_api.ERRORS_THAT_END_THE_RUN[code])]
+    assert world.log("Error") == [str(slack_errors.slack_failure(code, posting=False))]
 
 
 def test_a_missing_chat_write_is_found_before_the_first_record(world):
@@ -298,7 +261,7 @@ def test_a_Slack_that_answers_the_second_time_is_enough(world, fault):
     world.slack.fault("auth.test", **fault)
     run = world.run()
     assert run.status == 0
-    assert run.waits == [7.0 if "headers" in fault else slack_api.SLACK_PAUSES_SECONDS[0]]
+    assert run.waits == [7.0 if "headers" in fault else slack_api.RETRY_PAUSES_SECONDS[0]]
 
 
 @pytest.mark.parametrize(
@@ -509,7 +472,7 @@ def test_a_time_that_OneVizion_names_is_kept_up_to_a_limit(world):
     world.onevizion.fault(STATUS, status=503, headers={"Retry-After": "4000"})
     run = world.run()
     assert run.status == 0
-    assert run.waits == [4.0, onevizion_api.RETRY_AFTER_LIMIT_SECONDS]
+    assert run.waits == [4.0, calls.WAIT_LIMIT_SECONDS]
 
 
 @pytest.mark.parametrize("fault", [{"status": 500}, {"status": 404}, {"cut": "before"}, {"cut": "after"}, LOGIN_PAGE])
@@ -627,8 +590,8 @@ def test_the_token_does_not_follow_a_redirect_of_Slack(world, status):
 def test_a_second_run_in_the_same_directory_leaves_the_queue_alone(world):
     world.record()
     directory = world.directory()
-    lock = filelock.FileLock(os.path.join(directory, delivery.LOCK_FILE))
-    with lock:
+    held = lock.only_run(os.path.join(directory, lock.LOCK_FILE))
+    with held:
         process = world.start(cwd=directory)
         stdout, console = process.communicate()
     assert process.returncode == 0
@@ -640,14 +603,14 @@ def test_a_second_run_in_the_same_directory_leaves_the_queue_alone(world):
 def test_a_lock_file_that_a_dead_run_left_stops_nobody(world):
     world.record()
     directory = world.directory()
-    open(os.path.join(directory, delivery.LOCK_FILE), "w").close()
+    open(os.path.join(directory, lock.LOCK_FILE), "w").close()
     assert world.run().status == 0
     assert len(world.texts()) == 1
 
 
 def test_where_the_lock_cannot_be_made_the_run_goes_on_and_says_so(world):
     world.record()
-    os.makedirs(os.path.join(world.directory(), delivery.LOCK_FILE))
+    os.makedirs(os.path.join(world.directory(), lock.LOCK_FILE))
     run = world.run()
     assert run.status == 0
     assert len(world.texts()) == 1

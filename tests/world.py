@@ -8,7 +8,7 @@ import sys
 from typing import Any, Dict, List, NamedTuple, Optional
 
 import module
-from slack_notification import errors
+from slack_notification import calls
 from tests.sandbox.directory import make_directory
 from tests.sandbox.onevizion import OneVizion
 from tests.sandbox.slack import Slack
@@ -25,7 +25,7 @@ class Run(NamedTuple):
     waits: List[float]
 
 
-class CapturedWaits(errors.Interruption):
+class CapturedWaits(calls.Interruption):
     """Notes the waits of a run instead of waiting."""
 
     def __init__(self) -> None:

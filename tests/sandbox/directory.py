@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import sys
 from typing import Any, Dict
 
 from .onevizion import ABSENT, OneVizion
@@ -57,6 +58,7 @@ def make_directory(
     values = {key: value for key, value in values.items() if value is not ABSENT}
     write_json(os.path.join(directory, "settings.json"), values)
     if scheduled:
+        mark_packages(os.path.join(directory, ".packages"))
         parameters = {
             "processId": PROCESS_ID,
             "logLevel": "Info",
@@ -67,6 +69,15 @@ def make_directory(
         }
         write_json(os.path.join(directory, "ihub_parameters.json"), parameters)
     return directory
+
+
+def mark_packages(directory: str) -> None:
+    """Make a scheduled run take the packages of this Python, instead of installing them."""
+    os.makedirs(directory, exist_ok=True)
+    with open(os.path.join(ROOT, "requirements.txt"), "rb") as file:
+        requirements = file.read()
+    with open(os.path.join(directory, "made-for"), "wb") as file:
+        file.write(("%s\n" % sys.implementation.cache_tag).encode() + requirements)
 
 
 def write_json(path: str, value: Any) -> None:

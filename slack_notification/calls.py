@@ -1,0 +1,257 @@
+"""How a call to a service is made: one kind of HTTP session, a limit in time, repeats, and the end by a signal."""
+
+import itertools
+import math
+import os
+import queue
+import re
+import signal
+import socket
+import threading
+import time
+from typing import Any, Callable, Iterable, List, Optional, Set, TypeVar
+
+import requests
+import requests.adapters
+from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+from urllib3.exceptions import NewConnectionError
+
+from .errors import PROGRESS, Failure
+
+Answer = TypeVar("Answer")
+
+CONNECT_TIMEOUT_SECONDS = 10
+READ_TIMEOUT_SECONDS = 30  # between two bytes; what a call may take in all is limited by Interruption.within
+CALL_LIMIT_SECONDS = 90  # in all, its repeats included
+FILE_LIMIT_SECONDS = 600  # for the content of a file, which can be large
+# An idle connection that the server closes just when it is used again costs an attempt, and nobody knows whether the
+# message was posted. Servers keep connections for 5 s and more.
+IDLE_LIMIT_SECONDS = 4.0
+WAIT_LIMIT_SECONDS = 30  # what one call waits before a repeat when the service names a longer time
+# After SIGTERM or SIGINT: so long for the calls that are under way, then so long for saving what became of them.
+FINISH_SECONDS = 6.0
+SAVE_SECONDS = 2.0
+
+
+class Interruption:
+    """SIGTERM and SIGINT, which end every wait of the run; and the limit of what a call may take."""
+
+    def __init__(self) -> None:
+        self.signal_number = 0
+        self._requested = threading.Event()
+        self._abandoned = False
+        self._waiting: Set[queue.Queue[Any]] = set()
+        self._wake: List[Callable[[], None]] = []
+
+    def listen(self) -> None:
+        """Let SIGTERM and SIGINT interrupt from now on (main thread only)."""
+        reader, writer = socket.socketpair()
+        writer.setblocking(False)
+
+        def watch() -> None:
+            while True:
+                self.interrupt(reader.recv(1)[0])
+
+        # The interpreter writes the signal's number to the socket and a thread of its own reads it: a handler that took
+        # a lock could wait for ever for the very code that it interrupted.
+        signal.set_wakeup_fd(writer.detach())
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda number, frame: None)
+        threading.Thread(target=watch, name="signals", daemon=True).start()
+
+    def interrupt(self, signal_number: int) -> None:
+        """End the run: nothing new is begun, and a call under way has FINISH_SECONDS. The first signal counts."""
+        if not self._requested.is_set():
+            self.signal_number = signal_number
+            self._requested.set()
+            for wake in self._wake:
+                wake()
+            timer = threading.Timer(FINISH_SECONDS, self.abandon)
+            timer.daemon = True
+            timer.start()
+
+    def requested(self) -> bool:
+        """Tell whether the run shall end."""
+        return self._requested.is_set()
+
+    def wait(self, seconds: float) -> None:
+        """Wait so many seconds, or until the run is interrupted."""
+        self._requested.wait(seconds)
+
+    def call_when_requested(self, wake: Callable[[], None]) -> None:
+        """Have a function called, in another thread, when the run is interrupted."""
+        self._wake.append(wake)
+
+    def within(self, seconds: float, call: Callable[[], Answer]) -> Answer:
+        """Return what a blocking call returns, or raise what it raises.
+
+        The call has a thread of its own. One that takes longer is left behind there, and ends with the program: neither
+        requests' timeouts, which count between bytes, nor a host name that does not resolve have a limit in all.
+
+        :raises TimeoutError: no answer after so many seconds, or when an interrupted run had to end
+        """
+        answers: queue.Queue[Any] = queue.Queue()
+
+        def work() -> None:
+            try:
+                answers.put((call(), None))
+            except BaseException as error:  # raised below, in the thread that waits
+                answers.put((None, error))
+
+        self._waiting.add(answers)
+        threading.Thread(target=work, name="call", daemon=True).start()
+        try:
+            answer, error = answers.get(timeout=min(seconds, SAVE_SECONDS) if self._abandoned else seconds)
+        except queue.Empty:
+            raise TimeoutError("no answer in %d s" % seconds) from None
+        finally:
+            self._waiting.discard(answers)
+        if error is not None:
+            raise error
+        return answer  # type: ignore[no-any-return] # a queue has one type for all its items
+
+    def abandon(self) -> None:
+        """Let nobody wait any longer for the calls that are under way."""
+        self._abandoned = True
+        for answers in list(self._waiting):
+            answers.put((None, TimeoutError("no answer before the run had to end")))
+
+    def repeat(
+        self, ask: Callable[[], Answer], pauses: Iterable[float], may_repeat: Callable[[Failure], bool]
+    ) -> Answer:
+        """Return what `ask` returns, asking again after these pauses (in seconds), or later if the service says so.
+
+        :param may_repeat: tells of a failure whether to ask again
+        :raises Failure: the last one
+        """
+        for pause in itertools.chain(pauses, [None]):
+            try:
+                return ask()
+            except Failure as failure:
+                if pause is None or not may_repeat(failure):
+                    raise
+                wanted = failure.wait_seconds
+                seconds = pause if wanted is None or math.isnan(wanted) else min(max(pause, wanted), WAIT_LIMIT_SECONDS)
+                PROGRESS.info("waiting %g s before asking again: %s", seconds, failure)
+            self.wait(seconds)
+        raise AssertionError("not reached")
+
+
+class FreshConnections:
+    """Closes a pooled connection that has been idle for too long, instead of using it again."""
+
+    # Both methods exist in urllib3 1 and 2, which have no public way to limit how long a connection may be idle.
+    def _put_conn(self, conn: Any) -> None:
+        if conn is not None:
+            conn.idle_since = time.monotonic()
+        super()._put_conn(conn)  # type: ignore[misc] # of the pool that this is mixed into
+
+    def _get_conn(self, timeout: Optional[float] = None) -> Any:
+        conn = super()._get_conn(timeout)  # type: ignore[misc]
+        if time.monotonic() - getattr(conn, "idle_since", math.inf) > IDLE_LIMIT_SECONDS:
+            conn.close()
+        return conn
+
+
+class HTTPPool(FreshConnections, HTTPConnectionPool):
+    """Connections to one host over http."""
+
+
+class HTTPSPool(FreshConnections, HTTPSConnectionPool):
+    """Connections to one host over https."""
+
+
+class Adapter(requests.adapters.HTTPAdapter):  # type: ignore[misc] # requests has no types here
+    """requests' adapter with the pools above, also behind a proxy."""
+
+    def init_poolmanager(self, *arguments: Any, **options: Any) -> None:
+        """Make the pools of direct connections (see HTTPAdapter)."""
+        super().init_poolmanager(*arguments, **options)
+        self.poolmanager.pool_classes_by_scheme = {"http": HTTPPool, "https": HTTPSPool}
+
+    def proxy_manager_for(self, proxy: str, **options: Any) -> Any:
+        """Return the pools of connections through a proxy (see HTTPAdapter)."""
+        manager = super().proxy_manager_for(proxy, **options)
+        manager.pool_classes_by_scheme = {"http": HTTPPool, "https": HTTPSPool}
+        return manager
+
+
+class Session(requests.Session):  # type: ignore[misc]
+    """A session that takes proxies and certificate authorities from the environment, and credentials from nowhere.
+
+    requests itself knows REQUESTS_CA_BUNDLE and CURL_CA_BUNDLE; SSL_CERT_FILE counts where neither is set.
+    """
+
+    def __init__(self, connections: int) -> None:
+        super().__init__()
+        self.auth: Any = lambda request: request  # without an auth of its own, requests looks into ~/.netrc
+        self.verify = os.environ.get("SSL_CERT_FILE") or True
+        for scheme in ("https://", "http://"):
+            self.mount(scheme, Adapter(pool_maxsize=connections))
+
+    def rebuild_auth(self, prepared_request: Any, response: Any) -> None:
+        """Take the credentials to no other host (requests would also look into ~/.netrc here)."""
+        if self.should_strip_auth(response.request.url, prepared_request.url):
+            prepared_request.headers.pop("Authorization", None)
+
+
+def was_sent(error: BaseException) -> bool:
+    """Tell whether a request that failed may have reached the service."""
+    never_begun = (requests.ConnectTimeout, requests.exceptions.ProxyError, requests.exceptions.SSLError, ValueError)
+    causes = chain(error)
+    return not isinstance(error, never_begun) and not any(isinstance(cause, NewConnectionError) for cause in causes)
+
+
+def chain(error: BaseException) -> List[BaseException]:
+    """Return an exception and those that it wraps, the innermost last."""
+    found: List[BaseException] = []
+    inner: Optional[BaseException] = error
+    while inner is not None and inner not in found:
+        found.append(inner)
+        wrapped = [getattr(inner, "reason", None)] + list(inner.args[:2]) + [inner.__cause__, inner.__context__]
+        inner = next((cause for cause in wrapped if isinstance(cause, BaseException) and cause not in found), None)
+    return found
+
+
+# What the innermost texts of requests, urllib3 and ssl mean for an admin.
+REASONS = (
+    (r"407", "the proxy wants a user and password: put them into HTTPS_PROXY (407)"),
+    (r"Tunnel connection failed: 403", "the proxy does not allow this host: ask your network's administrator (403)"),
+    (r"Tunnel connection failed: (\d+)", r"the proxy answered \1"),
+    (
+        r"TLS CA certificate bundle",
+        "the file with certificate authorities that REQUESTS_CA_BUNDLE names does not exist",
+    ),
+    (r"Missing dependencies for SOCKS", "a socks5:// proxy needs the Python package PySocks: use an http:// proxy"),
+    (
+        r"WRONG_VERSION_NUMBER|HTTPS proxy|record layer failure",
+        "it speaks http where https was expected: if HTTPS_PROXY begins with https://, let it begin with http://",
+    ),
+    (
+        r"CERTIFICATE_VERIFY_FAILED",
+        "its certificate is signed by an unknown authority: name yours in REQUESTS_CA_BUNDLE",
+    ),
+    (r"(?i)proxy URL|Invalid proxy", "HTTPS_PROXY is not an address of a proxy such as http://proxy.example.com:3128"),
+)
+
+
+def network_reason(error: BaseException) -> str:
+    """Return why a connection failed, in words: what to do, or what the operating system says.
+
+    HTTP libraries wrap the reason in layers whose texts repeat the whole URL, or the proxy's with its password; only
+    what REASONS knows is taken of them.
+    """
+    causes = chain(error)
+    for pattern, words in REASONS:
+        for cause in reversed(causes):
+            found = re.search(pattern, str(cause))
+            if found:
+                return found.expand(words)
+    for cause in reversed(causes):
+        if isinstance(cause, TimeoutError) and str(cause).startswith("no answer"):
+            return str(cause)
+        if isinstance(cause, socket.timeout):
+            return "timed out"
+        if isinstance(cause, OSError) and cause.strerror:
+            return cause.strerror
+    return "timed out" if any("Timeout" in type(cause).__name__ for cause in causes) else type(causes[-1]).__name__

@@ -1,0 +1,140 @@
+"""What one run tells the next: which records are begun and not ended, and how much of each was posted.
+
+A database of one table, kept by sqlite3. No text of a message, no name and no secret ever stands in it.
+"""
+
+import contextlib
+import hashlib
+import json
+import os
+import sqlite3
+import time
+from typing import Any, Dict, NamedTuple, Optional, Sequence
+
+from .errors import LOG
+from .message import Part
+
+JOURNAL_FILE = ".slack-notification.journal"
+FORMAT = 1  # the number that sqlite keeps as user_version
+KEPT_SECONDS = 30 * 24 * 3600
+# Write-ahead logging survives kill -9 with every commit, and a power failure without being spoilt (the last commits may
+# be missing then), at a fifteenth of what a commit costs in the other modes. With the exclusive lock it needs no shared
+# memory, which network file systems do not have; the run holds the directory's lock anyway.
+OPENING = ("PRAGMA locking_mode = EXCLUSIVE", "PRAGMA journal_mode = WAL", "PRAGMA synchronous = NORMAL")
+TABLE = (
+    "CREATE TABLE IF NOT EXISTS begun (record INTEGER PRIMARY KEY, channel TEXT NOT NULL, ts TEXT NOT NULL, "
+    "posted INTEGER NOT NULL, parts INTEGER NOT NULL, digest TEXT NOT NULL, since INTEGER NOT NULL)"
+)
+
+
+class Begun(NamedTuple):
+    """A record whose way is begun and not ended.
+
+    `channel` is Slack's ID and `ts` that of the first post, both "" before it. `posted` of `parts` parts were answered;
+    `digest` is that of the posted ones. `since` is in seconds of the epoch.
+    """
+
+    record: int
+    channel: str
+    ts: str
+    posted: int
+    parts: int
+    digest: str
+    since: int
+
+
+def digest(parts: Sequence[Part]) -> str:
+    """Return a text by which to tell whether parts are the same as in another run."""
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+class Journal:
+    """The journal of the module's directory. It raises nothing: one that cannot be used is put aside with a warning."""
+
+    def __init__(self, path: str = JOURNAL_FILE) -> None:
+        self._path = path
+        self._db: Optional[sqlite3.Connection] = None
+        for _ in range(2):  # a spoilt file is put aside, and a new one made
+            try:
+                self._db = self._open()
+                return
+            except (sqlite3.Error, OSError) as error:
+                if not self._put_aside(error):
+                    return
+
+    def drop_old(self) -> None:
+        """Forget what was begun more than KEPT_SECONDS ago, with a warning."""
+        oldest = int(time.time()) - KEPT_SECONDS
+        dropped = [row[0] for row in self._do("SELECT record FROM begun WHERE since < ?", oldest)]
+        if dropped:
+            text = "%d record(s) were begun more than 30 days ago and never ended: the journal forgets them"
+            LOG.warning(text, len(dropped), extra={"details": [", ".join(map(str, dropped))]})
+            self._do("DELETE FROM begun WHERE since < ?", oldest)
+
+    def begun(self) -> Dict[int, Begun]:
+        """Return what stands in the journal, by record."""
+        rows = self._do("SELECT record, channel, ts, posted, parts, digest, since FROM begun ORDER BY record")
+        return {row[0]: Begun(*row) for row in rows}
+
+    def begin(self, record: int, parts: int) -> None:
+        """Note that a record's way begins, before anything else is told of it."""
+        self._do("INSERT OR REPLACE INTO begun VALUES (?, '', '', 0, ?, '', ?)", record, parts, int(time.time()))
+
+    def note_posted(self, record: int, channel: str, ts: str, posted: int, parts: int, posted_digest: str) -> None:
+        """Note that Slack has answered one more part (see Begun)."""
+        values = (channel, ts, posted, parts, posted_digest, record)
+        self._do("UPDATE begun SET channel = ?, ts = ?, posted = ?, parts = ?, digest = ? WHERE record = ?", *values)
+
+    def end(self, record: int) -> None:
+        """Note that a record has its final status, or is to be sent anew."""
+        self._do("DELETE FROM begun WHERE record = ?", record)
+
+    def close(self) -> None:
+        """Close the file."""
+        if self._db is not None:
+            self._db.close()
+            self._db = None
+
+    def _open(self) -> sqlite3.Connection:
+        os.close(os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600))
+        os.chmod(self._path, 0o600)  # the file beside it takes its mode from this one
+        db = sqlite3.connect(self._path, isolation_level=None)
+        try:
+            for statement in OPENING:
+                db.execute(statement).fetchall()
+            version = db.execute("PRAGMA user_version").fetchone()[0]
+            if version not in (0, FORMAT):
+                raise sqlite3.DatabaseError("another version of the module made it")
+            db.execute(TABLE)
+            db.execute("PRAGMA user_version = %d" % FORMAT)
+            db.execute("SELECT record, channel, ts, posted, parts, digest, since FROM begun").fetchall()
+        except BaseException:
+            db.close()
+            raise
+        return db
+
+    def _do(self, statement: str, *values: Any) -> Sequence[Any]:
+        """Carry out one statement, a commit of its own; put the journal aside where that fails."""
+        if self._db is None:
+            return []
+        try:
+            return self._db.execute(statement, values).fetchall()
+        except sqlite3.Error as error:
+            self.close()
+            self._put_aside(error)
+            return []
+
+    def _put_aside(self, error: Exception) -> bool:
+        """Rename the journal, so that no run relies on it; return whether that worked."""
+        if "locked" in str(error):
+            LOG.warning("the journal %s is in use by another run, and this one goes on without it", self._path)
+            return False
+        text = "the journal %s cannot be used (%s) and was put aside: what an earlier run had begun may arrive twice"
+        LOG.warning(text, self._path, getattr(error, "strerror", None) or error)
+        with contextlib.suppress(OSError):
+            os.remove(self._path + "-wal")
+        try:
+            os.replace(self._path, self._path + ".bad")
+        except OSError:
+            return False
+        return True

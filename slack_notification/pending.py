@@ -1,0 +1,120 @@
+"""From the Notif Queue and the journal to the records that a run has to deliver."""
+
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Set
+
+from onevizion import NotifQueueStatus
+
+from .errors import LOG, PROGRESS, Failure
+from .journal import Begun, Journal
+from .onevizion_api import OneVizion, Record, read_record
+
+LEFT_ALONE = (NotifQueueStatus.BUILDING.name, NotifQueueStatus.SUCCESS.name, NotifQueueStatus.FAIL.name)
+SAVERS = 16  # statuses are saved side by side
+
+
+class Queue(NamedTuple):
+    """What a run has to deliver, in the queue's order; and how many records have no id and cannot be delivered."""
+
+    pending: List["Pending"]
+    nameless: int
+
+
+class Pending(NamedTuple):
+    """A record that a run has to deliver, and what the journal says of it (None: it is not begun)."""
+
+    record: Record
+    begun: Optional[Begun]
+
+
+def ranges(ids: Sequence[int]) -> str:
+    """Return ids as a text for people, three or more in a row as a range: "4711-4730, 4735"."""
+    texts: List[str] = []
+    run: List[int] = []
+    for number in sorted(ids) + [-1]:
+        if run and number != run[-1] + 1:
+            texts += ["%d-%d" % (run[0], run[-1])] if len(run) > 2 else map(str, run)
+            run = []
+        run.append(number)
+    return ", ".join(texts)
+
+
+def save_all(onevizion: OneVizion, ids: Sequence[int], status: NotifQueueStatus) -> Dict[int, Failure]:
+    """Save a status for these records; return what went wrong, by record."""
+    failed: Dict[int, Failure] = {}
+
+    def save(record_id: int) -> None:
+        try:
+            onevizion.save_status(record_id, status)
+        except Failure as failure:
+            failed[record_id] = failure
+
+    with ThreadPoolExecutor(SAVERS) as pool:
+        list(pool.map(save, ids))
+    return failed
+
+
+def save_posted(onevizion: OneVizion, journal: Journal) -> List[int]:
+    """Save SUCCESS for the records whose parts an earlier run has all posted; return those for which that failed."""
+    journal.drop_old()
+    posted = [row.record for row in journal.begun().values() if row.posted >= row.parts > 0]
+    failed = save_all(onevizion, posted, NotifQueueStatus.SUCCESS)
+    for record_id in posted:
+        if record_id not in failed:
+            journal.end(record_id)
+            LOG.info("record %d: posted by an earlier run, SUCCESS saved now", record_id)
+    for record_id, failure in failed.items():
+        text = "record %d: posted by an earlier run, SUCCESS not saved; the next run tries again: %s"
+        LOG.error(text, record_id, failure)
+    return sorted(failed)
+
+
+def read_pending(onevizion: OneVizion, service_id: int, journal: Journal) -> Queue:
+    """Return the records that a run has to deliver, in the queue's order.
+
+    Whether the queue shows a record in SENDING is unknown: one that an earlier run has begun and that is not there is
+    made pending again, and the queue is read once more.
+
+    :raises Failure: OneVizion refuses or is out of reach, or what it sent is no list of records
+    """
+    records = onevizion.notif_queue(service_id)
+    begun = journal.begun()
+    shown = {record.id for record in map(read_record, records) if record is not None}
+    hidden = [row.record for row in begun.values() if row.posted < row.parts and row.record not in shown]
+    if hidden:
+        failed = save_all(onevizion, hidden, NotifQueueStatus.FAIL_WILL_RETRY)
+        for record_id, failure in failed.items():
+            PROGRESS.warning("record %d: begun by an earlier run, and not in the queue: %s", record_id, failure)
+        records = onevizion.notif_queue(service_id)
+    nameless = sum(1 for raw in records if read_record(raw) is None)
+    if nameless:
+        LOG.error("%d record(s) without notifQueueId cannot be delivered: report this to OneVizion's support", nameless)
+    pending = choose(records, set(), begun)
+    warn_of_cut_off(pending, set(hidden))
+    return Queue(pending, nameless)
+
+
+def choose(records: Sequence[Any], known: Set[int], begun: Dict[int, Begun]) -> List[Pending]:
+    """Return those of the queue's JSON values that have to be delivered; their ids are added to `known`.
+
+    BUILDING, SUCCESS and FAIL are left alone, and so is what was posted and waits for its SUCCESS to be saved. SENDING
+    is what a run leaves behind that was killed.
+    """
+    pending = []
+    for record in map(read_record, records):
+        if record is None or record.status in LEFT_ALONE or record.id in known:
+            continue
+        known.add(record.id)
+        row = begun.get(record.id)
+        if row is None or row.posted < row.parts:
+            pending.append(Pending(record, row))
+    return pending
+
+
+def warn_of_cut_off(pending: Sequence[Pending], hidden: Set[int]) -> None:
+    """Warn of the records that may arrive twice: an earlier run was cut off with a request for them on its way."""
+    sending = NotifQueueStatus.SENDING.name
+    cut_off = [each.record.id for each in pending if each.record.status == sending or each.record.id in hidden]
+    if cut_off:
+        text = "%d record(s) were being sent when an earlier run was cut off, and may arrive twice"
+        LOG.warning(text, len(cut_off), extra={"details": [ranges(cut_off)]})
