@@ -27,7 +27,7 @@ FILE_LIMIT_SECONDS = 600  # for the content of a file, which can be large
 # An idle connection that the server closes just when it is used again costs an attempt, and nobody knows whether the
 # message was posted. Servers keep connections for 5 s and more.
 IDLE_LIMIT_SECONDS = 4.0
-WAIT_LIMIT_SECONDS = 30  # what one call waits before a repeat when the service names a longer time
+WAIT_LIMIT_SECONDS = 20  # what one call waits before a repeat when the service names a longer time
 # After SIGTERM or SIGINT: so long for the calls that are under way, then so long for saving what became of them.
 FINISH_SECONDS = 6.0
 SAVE_SECONDS = 2.0
