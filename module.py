@@ -76,6 +76,9 @@ def main(arguments: Sequence[str], interruption: "Optional[Interruption]" = None
             from slack_notification.calls import Interruption
             from slack_notification.integration_log import Logs, Platform, read_platform
         except ImportError as error:
+            if not held.alone:  # it is installing them
+                print("another run is in progress in this directory: nothing was done", flush=True)
+                return EXIT_DELIVERED
             refuse_import(error, scheduled)
         interruption = interruption or Interruption()
         if not looks_only:
@@ -133,6 +136,8 @@ def end_well(logs: Any, interruption: "Interruption", work: Any) -> int:
         LOG.error(str(error), extra={"details": error.details})
     except Failure as failure:
         LOG.error(str(failure))
+    except ImportError as error:
+        refuse_import(error, os.path.exists(IHUB_PARAMETERS_FILE))
     except Exception:  # a bug of ours: its traceback belongs into the log, where no secret gets through
         LOG.exception("a fault in this module: report it to its developers")
     finally:
@@ -223,7 +228,8 @@ def deliver_pending(
     started_at: float,
 ) -> int:
     """Deliver these records, log what became of them, and return the exit status."""
-    # Imported here: a run with nothing to deliver does without Slack's package, which is half of what it would cost.
+    # Imported here: a run with nothing to deliver does without these packages, which are half of what it would cost.
+    from slack_notification import html_mail  # noqa: F401 (a broken parser is found before the first record is touched)
     from slack_notification.attachments import Attachments
     from slack_notification.delivery import DeliveryRun
     from slack_notification.outcomes import summarize

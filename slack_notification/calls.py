@@ -31,6 +31,7 @@ WAIT_LIMIT_SECONDS = 20  # what one call waits before a repeat when the service 
 # After SIGTERM or SIGINT: so long for the calls that are under way, then so long for saving what became of them.
 FINISH_SECONDS = 6.0
 SAVE_SECONDS = 2.0
+SHORT_SECONDS = 5.0  # a call that may take no longer ends by itself soon enough
 
 
 class Interruption:
@@ -98,7 +99,8 @@ class Interruption:
             except BaseException as error:  # raised below, in the thread that waits
                 answers.put((None, error))
 
-        self._waiting.add(answers)
+        if seconds > SHORT_SECONDS:
+            self._waiting.add(answers)
         threading.Thread(target=work, name="call", daemon=True).start()
         try:
             answer, error = answers.get(timeout=min(seconds, SAVE_SECONDS) if self._abandoned else seconds)
@@ -117,21 +119,29 @@ class Interruption:
             answers.put((None, TimeoutError("no answer before the run had to end")))
 
     def repeat(
-        self, ask: Callable[[], Answer], pauses: Iterable[float], may_repeat: Callable[[Failure], bool]
+        self,
+        ask: Callable[[], Answer],
+        pauses: Iterable[float],
+        may_repeat: Callable[[Failure], bool],
+        limit_seconds: float = CALL_LIMIT_SECONDS,
     ) -> Answer:
         """Return what `ask` returns, asking again after these pauses (in seconds), or later if the service says so.
 
         :param may_repeat: tells of a failure whether to ask again
+        :param limit_seconds: after which nobody waits for the answer, and a late repeat would undo what came since
         :raises Failure: the last one
         """
+        give_up_at = time.monotonic() + limit_seconds
         for pause in itertools.chain(pauses, [None]):
             try:
                 return ask()
             except Failure as failure:
-                if pause is None or not may_repeat(failure):
+                if pause is None or self._abandoned or not may_repeat(failure):
                     raise
                 wanted = failure.wait_seconds
                 seconds = pause if wanted is None or math.isnan(wanted) else min(max(pause, wanted), WAIT_LIMIT_SECONDS)
+                if time.monotonic() + seconds > give_up_at:
+                    raise
                 PROGRESS.info("waiting %g s before asking again: %s", seconds, failure)
             self.wait(seconds)
         raise AssertionError("not reached")

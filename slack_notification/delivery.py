@@ -74,6 +74,7 @@ class DeliveryRun:
         self._served = 0  # channels that a coroutine delivers to
         self._idle: asyncio.Future[None] = self.workers.loop.create_future()  # done when no channel is served
         self._pace = WorkspacePace()
+        self._delivered = 0
         self._failed_in_a_row: List[Delivery] = []  # posts that failed since Slack last took one
         self._outage: List[Delivery] = []  # those of them that ended the run
         self._sharing: List[asyncio.Future[None]] = []
@@ -332,9 +333,9 @@ class DeliveryRun:
 
     def _tell_delivered(self, delivery: Delivery) -> None:
         """Say that a record was delivered, and begin to share its files."""
-        delivered = sum(each.state == DELIVERED for each in self.deliveries)
+        self._delivered += 1
         text, extra = "[%d/%d] %s delivered to %s", {"progress": self._progress}
-        PROGRESS.info(text, delivered, len(self.deliveries), delivery, delivery.channel.asked, extra=extra)
+        PROGRESS.info(text, self._delivered, len(self.deliveries), delivery, delivery.channel.asked, extra=extra)
         self._sharing.append(asyncio.ensure_future(self._share(self, delivery), loop=self.workers.loop))
 
     def _progress(self) -> str:

@@ -195,7 +195,7 @@ class OneVizion:
     def file_name(self, blob_id: int) -> str:
         """Return an attachment's own name, "" where OneVizion does not say; raises nothing for a file."""
         try:
-            return str(self._open_file(blob_id, NAME_LIMIT_SECONDS, lambda response, name: name))
+            return self._open_file(blob_id, NAME_LIMIT_SECONDS, lambda response: 0).name
         except Failure:
             return ""
 
@@ -204,27 +204,23 @@ class OneVizion:
 
         OneVizion may redirect to an object storage on another host; the session takes no credentials there.
         """
+        return self._open_file(blob_id, FILE_LIMIT_SECONDS, lambda response: self._write_content(response, target))
 
-        def write(response: requests.Response, name: str) -> File:
-            return File(name, self._write_content(response, target))
-
-        file: File = self._open_file(blob_id, FILE_LIMIT_SECONDS, write)
-        return file
-
-    def _open_file(self, blob_id: int, limit_seconds: float, use: Callable[[requests.Response, str], Any]) -> Any:
-        def read(response: requests.Response) -> Any:
+    def _open_file(self, blob_id: int, limit_seconds: float, read_content: Callable[[requests.Response], int]) -> File:
+        def read(response: requests.Response) -> File:
             with response:
                 name = attachment_name(response.headers.get("Content-Disposition"))
                 if not name:
                     raise Failure("OneVizion answered with a page instead of the file")
-                return use(response, name)
+                return File(name, read_content(response))
 
         # Unpacked on the way, a file would not have the length that was announced.
         headers = {"Accept-Encoding": "identity"}
         privilege = "R on the trackor type and the tab that hold the file"
         path = "/api/v3/files/%d" % blob_id
         options: Dict[str, Any] = {"stream": True, "allow_redirects": True, "headers": headers}
-        return self._call("GET", path, "read the file", privilege, False, limit_seconds, use=read, **options)
+        file: File = self._call("GET", path, "read the file", privilege, False, limit_seconds, use=read, **options)
+        return file
 
     def _write_content(self, response: requests.Response, target: BinaryIO) -> int:
         announced = whole_number(response.headers.get("Content-Length"))
@@ -275,7 +271,7 @@ class OneVizion:
         pauses = RETRY_PAUSES_SECONDS if repeat else ()
         try:
             answer = self._interruption.within(
-                limit_seconds, lambda: self._interruption.repeat(ask, pauses, may_repeat)
+                limit_seconds, lambda: self._interruption.repeat(ask, pauses, may_repeat, limit_seconds)
             )
         except Failure as failure:
             self._count(repeat and failure.retryable, failure)
@@ -302,9 +298,8 @@ class OneVizion:
         self, method: str, path: str, doing: str, privilege: str, accept: Sequence[int], **options: Any
     ) -> requests.Response:
         """Ask once. An answer of the API is never elsewhere: a redirect leads to a login page, unless for a file."""
-        options = dict(
-            {"allow_redirects": False, "timeout": (CONNECT_TIMEOUT_SECONDS, READ_TIMEOUT_SECONDS)}, **options
-        )
+        options.setdefault("allow_redirects", False)
+        options["timeout"] = (CONNECT_TIMEOUT_SECONDS, READ_TIMEOUT_SECONDS)
         try:
             response = self._session.request(method, self.url + path, **options)
             done = 200 <= response.status_code < 300
