@@ -274,6 +274,7 @@ class DeliveryRun:
                 target = delivery.thread.channel_id if delivery.thread else channel.id or channel.asked
                 text = "%s: part %d of %d for %s\n%s"
                 PROGRESS.debug(text, delivery, delivery.posted + 1, len(delivery.parts), channel.asked, part.text)
+                self.workers.answered_at = time.monotonic()
                 try:
                     posted = await self.workers.in_worker(self._slack.post, target, part, thread_ts)
                 except Failure as failure:

@@ -21,7 +21,7 @@ class Workers:
         self.error = ""  # why the run ends before its work is done
         self.loop = asyncio.new_event_loop()
         self.over: asyncio.Future[None] = self.loop.create_future()  # done when the run has to end
-        self.answered_at = time.monotonic()  # when a call last came to its end
+        self.answered_at = time.monotonic()  # when a call for a record last came to its end
         self._interruption = interruption
         self._pool = ThreadPoolExecutor(WORKERS + SPARE_WORKERS, thread_name_prefix="worker")
         asyncio.set_event_loop(self.loop)
@@ -59,15 +59,15 @@ class Workers:
 
     async def call(self, function: Callable[..., Any], *arguments: Any) -> Any:
         """Return what a blocking function returns that is called in a worker when there is a place."""
-        async with self._places:
-            return await self.in_worker(function, *arguments)
-
-    async def in_worker(self, function: Callable[..., Any], *arguments: Any) -> Any:
-        """Return what a blocking function returns that is called in a worker at once."""
         try:
-            return await self.loop.run_in_executor(self._pool, functools.partial(function, *arguments))
+            async with self._places:
+                return await self.in_worker(function, *arguments)
         finally:
             self.answered_at = time.monotonic()
+
+    async def in_worker(self, function: Callable[..., Any], *arguments: Any) -> Any:
+        """Return what a blocking function returns that is called in a worker at once; it is no progress of the run."""
+        return await self.loop.run_in_executor(self._pool, functools.partial(function, *arguments))
 
     def _wake(self) -> None:
         if not self.loop.is_closed():
