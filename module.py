@@ -71,15 +71,16 @@ def main(arguments: Sequence[str], interruption: "Optional[Interruption]" = None
     scheduled = os.path.exists(IHUB_PARAMETERS_FILE)
     looks_only = options.check or options.dry_run or options.send_test is not None
     with only_run() as held:
-        warning = use_packages(scheduled, held.alone)
+        warning = ""
+        if not use_packages(scheduled) and held.alone:
+            from slack_notification.installation import install_packages
+
+            warning = install_packages()
         try:
             from slack_notification.calls import Interruption
             from slack_notification.integration_log import Logs, Platform, read_platform
         except ImportError as error:
-            if not held.alone:  # it is installing them
-                print("another run is in progress in this directory: nothing was done", flush=True)
-                return EXIT_DELIVERED
-            refuse_import(error, scheduled)
+            refuse_import(error, scheduled, held.alone)
         interruption = interruption or Interruption()
         if not looks_only:
             if options.resend is None:  # elsewhere nothing is at stake, and Ctrl-C ends the program at once
@@ -136,7 +137,7 @@ def end_well(logs: Any, interruption: "Interruption", work: Any) -> int:
         LOG.error(str(error), extra={"details": error.details})
     except Failure as failure:
         LOG.error(str(failure))
-    except ImportError as error:
+    except ImportError as error:  # of a package that only some runs need
         refuse_import(error, os.path.exists(IHUB_PARAMETERS_FILE))
     except Exception:  # a bug of ours: its traceback belongs into the log, where no secret gets through
         LOG.exception("a fault in this module: report it to its developers")
@@ -235,6 +236,8 @@ def deliver_pending(
     from slack_notification.outcomes import summarize
     from slack_notification.slack_api import Slack, ask_identity
 
+    if any(each.record.html for each in queue.pending):
+        import slack_notification.html_mail  # noqa: F401 (where its parser is broken, the queue stays as it is)
     slack_api = Slack(settings, interruption)
     try:
         scopes = ask_identity(slack_api).scopes  # a dead token must leave the queue as it is

@@ -29,7 +29,7 @@ from .slack_api import Slack
 CHECKED_RECORDS = 10
 DRY_RUN_END = (
     "%d of %d record(s) pending for service %d have a channel and a message. "
-    "Slack was not contacted, nothing was sent, and nothing was changed."
+    "Slack was not contacted; nothing was sent and nothing was changed."
 )
 DRY_RUN_CHARACTERS = 600  # of each post; --raw prints all of it
 SCOPES = {
@@ -239,10 +239,7 @@ def dry_run(settings: Settings, interruption: Interruption, say_line: Callable[[
             say_line("%s to %s%s:" % (heading, channel, of))
             text = json.dumps(part.blocks, ensure_ascii=False, indent=2) if raw else shortened(readable(part))
             say_line("    " + text.replace("\n", "\n    "))
-    text = (
-        "%d of %d record(s) pending for service %d have a channel and a message. Slack was not contacted; nothing was "
-    )
-    say_line((text + "sent and nothing was changed.") % (sendable, len(pending), settings.service_id))
+    say_line(DRY_RUN_END % (sendable, len(pending), settings.service_id))
     return EXIT_DELIVERED if sendable == len(pending) else EXIT_NOT_ALL_DELIVERED
 
 
@@ -251,7 +248,7 @@ def shortened(text: str) -> str:
     if len(text) <= DRY_RUN_CHARACTERS:
         return text
     head = text[:DRY_RUN_CHARACTERS]
-    head = head[: head.rindex("\n")] if "\n" in head else head
+    head = head[: head.rindex("\n")] if "\n" in head[DRY_RUN_CHARACTERS // 2 :] else head
     return "%s\n[... %d more characters; --raw prints all]" % (head, len(text) - len(head))
 
 

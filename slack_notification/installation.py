@@ -12,7 +12,7 @@ import tempfile
 from typing import Any, Iterator, List, Sequence
 
 from .errors import EXIT_SIGNAL_BASE
-from .packages import MARK, mark
+from .packages import HERE, MARK, PACKAGES, mark, put_first, refuse, wanted_mark
 
 # What is being made, or on its way out. A name with the process's number: a pip that outlived its run writes elsewhere.
 ASIDE = ".slack-notification.packages-"
@@ -24,6 +24,25 @@ CHECK = (
     "import sys; sys.path[:0] = sys.argv[1:]; from slack_notification import packages; "
     "sys.exit('\\n'.join(packages.faults()) or 0)"
 )
+
+
+def install_packages() -> str:
+    """Install the packages; else use an older directory of them, or what this Python has, where it is new enough.
+
+    :returns: what to warn of: "", or a line and, on further lines, the details
+    :raises SystemExit: status 2, after saying why pip failed, and what is missing
+    """
+    print("installing the packages of requirements.txt", file=sys.stderr, flush=True)
+    reasons = ["pip: " + line for line in install(HERE, PACKAGES, wanted_mark())]
+    if reasons and not (os.path.isdir(PACKAGES) and not check(HERE, [PACKAGES])):
+        wrong = check(HERE)
+        if wrong:
+            text = "requirements.txt could not be installed, and what is there is not enough:"
+            refuse([text] + reasons + wrong, scheduled=True)
+    else:
+        put_first(PACKAGES)
+    text = "requirements.txt could not be installed: the run uses packages that are there"
+    return "\n".join([text] + reasons) if reasons else ""
 
 
 def install(home: str, target: str, wanted: bytes) -> List[str]:

@@ -10,7 +10,7 @@ import re
 import sys
 from typing import Any, List, NoReturn, Sequence, Tuple
 
-from .errors import EXIT_CANNOT_WORK
+from .errors import EXIT_CANNOT_WORK, EXIT_DELIVERED
 
 HERE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 REQUIREMENTS_FILE = os.path.join(HERE, "requirements.txt")
@@ -21,36 +21,35 @@ MODULES = {"slackclient": "slack", "lxml": "lxml.etree"}  # what to import, wher
 REASON_CHARACTERS = 300  # of what a broken package raises
 
 
-def use_packages(scheduled: bool, alone: bool) -> str:
-    """Make the packages importable, and return what to warn of: "", or a line and, on further lines, the details.
+def use_packages(scheduled: bool) -> bool:
+    """Make the packages importable, and tell whether they are in place; under the scheduler they may not be yet.
 
-    Not `alone`: nothing is installed, and the packages may be missing.
-
-    :raises SystemExit: status 2, after saying what is wrong: to stderr, and under the scheduler to stdout, which
-        OneVizion logs line by line
+    :raises SystemExit: status 2 when started by hand, after saying what is wrong
     """
     if not scheduled:
         wrong = faults(importing=False)
         if wrong:
-            force = "--force-reinstall " if any(" is broken" in line for line in wrong) else ""
-            command = "%s -m pip install %s-r requirements.txt" % (sys.executable, force)
-            _refuse(wrong + ["Install what the module needs: " + command], scheduled)
-        return ""
-    with open(REQUIREMENTS_FILE, "rb") as file:
-        wanted = ("%s\n" % sys.implementation.cache_tag).encode() + file.read()
-    if mark(PACKAGES) == wanted:
-        return _put_first(PACKAGES)
-    return _install(wanted) if alone else ""
+            refuse(wrong, scheduled)
+        return True
+    if mark(PACKAGES) != wanted_mark():
+        return False
+    put_first(PACKAGES)
+    return True
 
 
-def refuse_import(error: ImportError, scheduled: bool) -> NoReturn:
+def refuse_import(error: ImportError, scheduled: bool, alone: bool = True) -> NoReturn:
     """Say that a package cannot be imported though it is there; the next scheduled run installs all of them again.
 
-    :raises SystemExit: status 2, always
+    Not `alone`: the other run is just installing them, and this one has nothing to do.
+
+    :raises SystemExit: always
     """
+    if scheduled and not alone:
+        print("another run is in progress in this directory, and installs the packages: nothing was done")
+        raise SystemExit(EXIT_DELIVERED)
     if scheduled and os.path.exists(os.path.join(PACKAGES, MARK)):
         os.remove(os.path.join(PACKAGES, MARK))
-    _refuse(faults() or ["A Python package is broken: %s" % _line(error)], scheduled)
+    refuse(faults() or ["A Python package is broken: %s" % _line(error)], scheduled)
 
 
 def faults(importing: bool = True) -> List[str]:
@@ -100,17 +99,28 @@ def _line(error: Exception) -> str:
     return ("%s: %s" % (type(error).__name__, " ".join(str(error).split())))[:REASON_CHARACTERS]
 
 
-def _refuse(lines: Sequence[str], scheduled: bool) -> NoReturn:
+def refuse(lines: Sequence[str], scheduled: bool) -> NoReturn:
+    """End the program with status 2 and these lines: on stderr, and under the scheduler on stdout, which is logged."""
+    if not scheduled:
+        force = "--force-reinstall " if any(" is broken" in line for line in lines) else ""
+        command = "%s -m pip install %s-r requirements.txt" % (sys.executable, force)
+        lines = list(lines) + ["Install what the module needs: " + command]
     for stream in [sys.stderr, sys.stdout] if scheduled else [sys.stderr]:
         print("\n".join(lines), file=stream, flush=True)
     raise SystemExit(EXIT_CANNOT_WORK)
 
 
-def _put_first(directory: str) -> str:
+def put_first(directory: str) -> None:
+    """Let the packages of a directory win over those of this Python."""
     sys.path.insert(0, directory)
     # Not importlib.invalidate_caches(), which imports importlib.metadata.
     sys.path_importer_cache.pop(directory, None)
-    return ""
+
+
+def wanted_mark() -> bytes:
+    """Return the mark of a directory that is made for this Python and this requirements.txt."""
+    with open(REQUIREMENTS_FILE, "rb") as file:
+        return ("%s\n" % sys.implementation.cache_tag).encode() + file.read()
 
 
 def mark(directory: str) -> bytes:
@@ -120,20 +130,3 @@ def mark(directory: str) -> bytes:
             return file.read()
     except OSError:
         return b""
-
-
-def _install(wanted: bytes) -> str:
-    """Install, else use an older directory of packages or what this Python has, where it satisfies requirements.txt."""
-    from . import installation  # imports what a run with everything in place does without
-
-    print("installing the packages of requirements.txt", file=sys.stderr, flush=True)
-    reasons = ["pip: " + line for line in installation.install(HERE, PACKAGES, wanted)]
-    if not reasons:
-        return _put_first(PACKAGES)
-    warning = "\n".join(["requirements.txt could not be installed: the run uses packages that are there"] + reasons)
-    if os.path.isdir(PACKAGES) and not installation.check(HERE, [PACKAGES]):
-        return _put_first(PACKAGES) + warning
-    wrong = installation.check(HERE)
-    if wrong:
-        _refuse(["requirements.txt could not be installed, and what is there is not enough:"] + reasons + wrong, True)
-    return warning

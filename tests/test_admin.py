@@ -1,9 +1,6 @@
-"""What an admin can try: --check, --dry-run, --send-test, --help; and a package that is missing."""
+"""What an admin can try: --check, --dry-run, --send-test, --help."""
 
 import os
-import subprocess
-import sys
-import venv
 
 import pytest
 
@@ -228,63 +225,3 @@ def test_help_and_version(world):
     for option in ("--check", "--dry-run", "--send-test CHANNEL", "--version"):
         assert option in run.stdout
     assert world.run("--version").stdout == "Slack-notification %s\n" % module.VERSION
-
-
-# Packages
-
-
-def without_packages(world, scheduled, pip):
-    """Run the program without any packages, and with a pip that prints its arguments and runs these lines."""
-    world.scheduled = scheduled
-    directory = world.directory()
-    os.makedirs(os.path.join(directory, "pip"))
-    with open(os.path.join(directory, "pip", "__main__.py"), "w") as file:
-        file.write("import os, site, sys\nprint('pip', sys.argv[1:])\n" + pip)
-    environment = os.path.join(directory, "environment")
-    venv.create(environment)
-    python = os.path.join(environment, "Scripts" if os.name == "nt" else "bin", "python")
-    process = subprocess.Popen(
-        [python, "module.py"],
-        cwd=directory,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        universal_newlines=True,
-        env={key: value for key, value in os.environ.items() if key != "PYTHONPATH"},
-    )
-    return finish(process)
-
-
-def test_by_hand_a_missing_package_is_named_with_the_line_that_installs_it(world):
-    run = without_packages(world, False, "")
-    assert run.status == 2
-    assert run.console == (
-        "The Python package filelock is missing. Install what the module needs: "
-        "%s -m pip install -r requirements.txt\n" % os.path.join(world.path, "environment", "bin", "python")
-    )
-    assert run.stdout == ""
-
-
-def test_under_the_scheduler_packages_are_installed_and_the_program_starts_again(world):
-    world.record()
-    # What the real pip would do: make the packages importable for this interpreter, now and later.
-    packages = [path for path in sys.path if path.endswith("site-packages")]
-    pip = "open(os.path.join(site.getsitepackages()[0], 'installed.pth'), 'w').write(%r)\n" % "\n".join(packages)
-    run = without_packages(world, True, pip)
-    assert (run.status, run.stdout) == (0, "")
-    assert "'install', '--disable-pip-version-check', '-r'" in run.console
-    assert len(world.texts()) == 1
-
-
-@pytest.mark.parametrize("pip", ["sys.exit(1)\n", ""])
-def test_where_installing_does_not_help_the_program_says_so_once_and_ends(world, pip):
-    run = without_packages(world, True, pip)
-    assert run.status == 2
-    text = (
-        "The Python package filelock is missing. Installing requirements.txt did not help: "
-        "ask OneVizion's support to install it for the module\n"
-    )
-    assert run.stdout == text
-    assert run.console.endswith(text)
-    assert run.console.count("pip [") == 1
-    assert "Traceback" not in run.console

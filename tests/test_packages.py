@@ -5,6 +5,8 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
+import venv
 import zipfile
 
 import pytest
@@ -15,13 +17,18 @@ from tests.world import PROCESS_TIMEOUT_SECONDS, finish
 PROGRAM = """
 import sys
 from slack_notification.lock import only_run
-from slack_notification.packages import use_packages
+from slack_notification.packages import refuse_import, use_packages
 with only_run() as held:
-    before = set(sys.modules)
-    warning = use_packages(sys.argv[1] == "scheduled", held.alone)
+    before, warning = set(sys.modules), ""
+    if not use_packages(sys.argv[1] == "scheduled") and held.alone:
+        from slack_notification.installation import install_packages
+        warning = install_packages()
     heavy = {"subprocess", "tempfile", "importlib.metadata", "pkg_resources"} & (set(sys.modules) - before)
     if held.alone:
-        import alpha
+        try:
+            import alpha
+        except ImportError as error:
+            refuse_import(error, sys.argv[1] == "scheduled")
         print("alpha", alpha.VERSION, "warning" if warning else "", sorted(heavy) if "heavy" in sys.argv else "")
         print(warning, file=sys.stderr)
     else:
@@ -92,8 +99,6 @@ def module(tmp_path):
 
 def until(condition):
     """Wait for another process to get somewhere."""
-    import time
-
     end = time.monotonic() + PROCESS_TIMEOUT_SECONDS
     while not condition():
         assert time.monotonic() < end
@@ -207,7 +212,13 @@ def test_by_hand_it_says_what_is_wrong_with_a_package_and_installs_nothing(modul
         module.share(version, code)
     run = module.run("by hand")
     assert (run.status, run.stdout) == (2, "")
-    assert "The Python package %s\nInstall what the module needs: %s -m pip" % (says, sys.executable) in run.console
+    force = "--force-reinstall " if "broken" in says else ""
+    assert run.console == "The Python package %s\nInstall what the module needs: %s -m pip install %s-r %s\n" % (
+        says,
+        sys.executable,
+        force,
+        "requirements.txt",
+    )
     assert not os.path.exists(module.at("calls"))
 
 
@@ -215,3 +226,152 @@ def test_every_line_of_the_requirements_file_is_understood():
     with open(packages.REQUIREMENTS_FILE) as file:
         text = file.read()
     assert len(packages.REQUIREMENT.findall(text)) == len(text.splitlines())
+
+
+# The whole program
+
+SITE = next(path for path in sys.path if path.endswith("site-packages"))
+# Like pip, for what this Python has; where the file "wait" exists, it waits for the file "go on".
+WHOLE_PIP = """
+import os, sys, time
+open("calls", "a").write("x")
+while os.path.exists("wait") and not os.path.exists("go on"):
+    time.sleep(0.01)
+target = sys.argv[sys.argv.index("--target") + 1]
+os.makedirs(target)
+for name in os.listdir(%r):
+    os.symlink(os.path.join(%r, name), os.path.join(target, name))
+""" % (SITE, SITE)
+ALL_PACKAGES = ("jsonschema", "lxml", "onevizion", "requests", "slackclient")
+
+
+def without_packages(world, scheduled=True, pip=WHOLE_PIP):
+    """A directory with a pip of its own, and what starts the program there on a Python without any packages."""
+    world.scheduled = scheduled
+    directory = world.directory()
+    shutil.rmtree(os.path.join(directory, ".packages"), ignore_errors=True)
+    os.makedirs(os.path.join(directory, "pip"))
+    with open(os.path.join(directory, "pip", "__main__.py"), "w") as file:
+        file.write("import sys\n" + pip)
+    environment = os.path.join(directory, "environment")
+    venv.create(environment)
+    python = os.path.join(environment, "Scripts" if os.name == "nt" else "bin", "python")
+    return lambda *arguments: subprocess.Popen(
+        [python, "module.py"] + list(arguments),
+        cwd=directory,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        universal_newlines=True,
+        env={key: value for key, value in os.environ.items() if key != "PYTHONPATH"},
+    )
+
+
+def breaks(world, name):
+    """Put a package that cannot be imported before the real one; return the directory."""
+    directory = world.directory()
+    path = os.path.join(directory, *name.split("/"))
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    with open(path, "w") as file:
+        file.write("import no_such_part\n")
+    return directory
+
+
+def untouched(world):
+    return world.onevizion.history == [] and not world.onevizion.attempts and world.slack.messages == []
+
+
+def test_by_hand_the_program_names_every_missing_package_and_the_command_that_installs_them(world):
+    run = finish(without_packages(world, scheduled=False)())
+    assert (run.status, run.stdout) == (2, "")
+    python = os.path.join(world.path, "environment", "bin", "python")
+    assert run.console.splitlines() == ["The Python package %s is missing" % name for name in ALL_PACKAGES] + [
+        "Install what the module needs: %s -m pip install -r requirements.txt" % python
+    ]
+    assert not os.path.exists(os.path.join(world.path, "calls"))
+
+
+def test_a_first_scheduled_run_installs_into_the_modules_own_directory_and_goes_on_delivering(world):
+    world.record(html=True, msg="<b>Hello</b>")
+    start = without_packages(world)
+    for _ in range(2):
+        run = finish(start())
+        assert (run.status, run.stdout) == (0, ""), run.console
+    assert len(world.texts()) == 1
+    assert os.path.getsize(os.path.join(world.path, "calls")) == 1
+    site = os.path.join(world.path, "environment", "lib")
+    assert [names for _, _, names in os.walk(site) if names] == []
+
+
+def test_two_first_runs_at_once_start_one_pip_and_the_second_leaves_the_work_to_the_first(world):
+    world.record()
+    start = without_packages(world)
+    with open(os.path.join(world.path, "wait"), "w"):
+        first = start()
+    until(lambda: os.path.exists(os.path.join(world.path, "calls")))
+    second = finish(start())
+    assert (second.status, second.console) == (0, "")
+    assert second.stdout == (
+        "another run is in progress in this directory, and installs the packages: nothing was done\n"
+    )
+    with open(os.path.join(world.path, "go on"), "w"):
+        assert finish(first).status == 0
+    assert os.path.getsize(os.path.join(world.path, "calls")) == 1
+    assert len(world.texts()) == 1
+
+
+@pytest.mark.parametrize("pip", ["sys.exit('ERROR: no route to the index')\n", "sys.exit(1)\n", ""])
+def test_where_pip_cannot_install_and_nothing_is_there_the_log_gets_its_last_words_and_nobody_is_called(world, pip):
+    run = finish(without_packages(world, pip=pip)())
+    assert run.status == 2
+    words = "pip: ERROR: no route to the index" if "ERROR" in pip else "pip: ended with status 1" if pip else "pip: The"
+    assert words in run.stdout
+    for name in ALL_PACKAGES:
+        assert "The Python package %s is missing\n" % name in run.stdout
+    assert run.console.endswith(run.stdout)
+    assert "Traceback" not in run.console
+    assert world.onevizion.calls == world.slack.calls == []
+
+
+def test_where_pip_fails_the_program_runs_with_what_is_there_and_warns_with_pips_last_words(world):
+    world.record()
+    directory = world.directory()
+    os.remove(os.path.join(directory, ".packages", "made-for"))
+    os.makedirs(os.path.join(directory, "pip"))
+    for name, text in (("__init__", ""), ("__main__", FAILS)):
+        with open(os.path.join(directory, "pip", name + ".py"), "w") as file:
+            file.write("import sys\n" + text)
+    run = finish(world.start(cwd=directory, env=dict(os.environ, PYTHONPATH=SITE)))
+    assert (run.status, len(world.texts())) == (0, 1), run.console
+    (warning,) = [entry for entry in world.onevizion.log if entry.level == "Warning"]
+    assert warning.message == "requirements.txt could not be installed: the run uses packages that are there"
+    assert "pip: ERROR: no route to https://***@packages.example/simple" in warning.description
+    assert "s3cr" not in run.console + run.stdout + str(world.onevizion.log)
+
+
+@pytest.mark.parametrize(("file", "package"), [("slack.py", "slackclient"), ("lxml/etree.py", "lxml")])
+@pytest.mark.parametrize("scheduled", [True, False])
+def test_an_ImportError_that_comes_later_names_the_package_and_leaves_the_queue(world, file, package, scheduled):
+    world.scheduled = scheduled
+    world.record(html=True, msg="<b>Hello</b>")
+    directory = breaks(world, file)
+    if package == "lxml":
+        with open(os.path.join(directory, "lxml", "__init__.py"), "w"):
+            pass
+    run = finish(world.start(cwd=directory))
+    text = "The Python package %s is broken (ModuleNotFoundError: No module named 'no_such_part')\n" % package
+    assert run.status == 2
+    assert text in run.console
+    assert "Traceback" not in run.console
+    assert "a fault in this module" not in run.console
+    assert untouched(world)
+    assert (run.stdout == text) is scheduled
+    # The next scheduled run installs all of them again.
+    assert os.path.exists(os.path.join(directory, ".packages", "made-for")) is False
+
+
+def test_an_ImportError_at_the_start_names_the_package(world):
+    run = finish(world.start("--check", cwd=breaks(world, "onevizion.py")))
+    assert run.status == 2
+    assert "onevizion is broken (ModuleNotFoundError: No module named 'no_such_part')" in run.stdout
+    assert "Traceback" not in run.console

@@ -885,6 +885,7 @@ def test_a_directory_holds_the_module_and_settings_for_the_stand_ins(onevizion, 
         "settings.json",
         "ihub_parameters.json",
         "slack_notification",
+        ".packages",
     }
     with open(directory + "/settings.json", encoding="utf-8") as file:
         settings = json.load(file)
