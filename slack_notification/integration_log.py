@@ -141,6 +141,15 @@ class Console(logging.StreamHandler):  # type: ignore[type-arg] # has none befor
         super().close()
 
 
+class Entries(logging.handlers.QueueHandler):
+    """Hands log records on as they are formatted; Python 3.6's own way leaves out what a formatter adds or hides."""
+
+    def prepare(self, record: logging.LogRecord) -> logging.LogRecord:
+        """Return a copy of a log record with its formatted text."""
+        text = self.format(record)
+        return logging.makeLogRecord(dict(record.__dict__, msg=text, args=None, exc_info=None, exc_text=None))
+
+
 class IntegrationLog(logging.Handler):
     """Posts each log record as an entry of the integration log, and keeps what could not be posted in `untold`.
 
@@ -194,8 +203,7 @@ class Logs:
         self._listener: Optional[logging.handlers.QueueListener] = None
         self._log = IntegrationLog(lambda entry: None)
         if platform.level is not None:
-            # Last of the handlers: before Python 3.8 it changes the log record that it formats.
-            entries = logging.handlers.QueueHandler(self._entries)
+            entries = Entries(self._entries)
             entries.setFormatter(SafeFormatter("%(message)s", self._secrets))
             entries.setLevel(LOG_LEVELS[platform.level])
             debug = platform.level is LogLevel.DEBUG
