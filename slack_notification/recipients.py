@@ -113,7 +113,7 @@ class Recipients:
         if isinstance(field, Failure):
             raise field
         if not field.value.strip():
-            raise Failure("the user has no channel: enter one in %s of trackor %d" % (self._field, trackor))
+            raise Failure("the user has no channel: enter one in %s" % self._field)
         return channel_from_field(field.value)
 
     def _read_users(self, user_ids: List[int]) -> Dict[int, Union[Optional[int], Failure]]:

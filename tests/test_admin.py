@@ -1,53 +1,100 @@
 """What an admin can try: --check, --dry-run, --send-test, --help."""
 
+import json
 import os
+import pty
+import re
 
 import pytest
 
 import module
 from slack_notification import admin
 from tests.sandbox.onevizion import ABSENT
+from tests.slack_rules import problems
 from tests.world import finish
 
 POST = "chat.postMessage"
+WORKS = "The module works; look at what is marked warn (%d)."
 
 
 def nothing_changed(world):
     return not (world.onevizion.history or world.onevizion.attempts or world.onevizion.log or world.slack.messages)
 
 
+def lines(run, link):
+    """The lines of a checklist about one link, without its name."""
+    found = [re.match(r"\[(....)\] %s: (.*)" % link, line) for line in run.stdout.splitlines()]
+    return [(match.group(1).strip(), match.group(2)) for match in found if match]
+
+
 # --check
 
 
-def test_check_prints_a_line_for_each_link_and_changes_nothing(world):
+def test_check_prints_a_line_for_each_link_and_a_verdict_and_changes_nothing(world):
     world.record()
-    world.record(None)
+    world.record("C0000000002")
     run = world.run("--check")
     assert run.status == 0
     assert run.stdout.splitlines() == [
         "[ ok ] settings: settings.json is valid",
-        "[ ok ] OneVizion: %s answers and takes the credentials; 2 record(s) pending for service 7"
+        "[ ok ] OneVizion: %s is reachable and accepts the keys; 2 record(s) pending for service 7"
         % world.onevizion.url,
-        "[ ok ] recipients: 1 of 2 record(s) looked at have a channel in SLACK_CHANNEL; "
-        "record 4712: user 102 has no channel: type one into SLACK_CHANNEL of trackor 1002",
+        "[ ok ] recipients: 2 of 2 pending record(s) have a channel in SLACK_CHANNEL; "
+        "whether Slack takes them, --send-test CHANNEL tells",
         "[ ok ] Slack: the token is valid: 'onevizion' in 'Acme'",
         "[ ok ] scopes: chat:write, chat:write.public, files:write",
+        "Everything works.",
     ]
+    assert run.console == ""
     assert nothing_changed(world)
     assert world.slack.calls_to(POST) == []
 
 
-def test_check_with_nothing_pending_says_that_recipients_could_not_be_checked(world):
+def test_check_warns_where_nothing_is_pending_and_says_what_to_look_at(world):
     run = world.run("--check")
     assert run.status == 0
-    assert "[ -- ] recipients: not checked, nothing is pending, and so no user is known" in run.stdout
+    assert lines(run, "OneVizion") == [
+        (
+            "warn",
+            "%s is reachable and accepts the keys; 0 record(s) pending for service 7: if you expect some, "
+            "check serviceId, and the Notif Service of the notifications" % world.onevizion.url,
+        )
+    ]
+    assert lines(run, "recipients") == [("--", "not checked, nothing is pending, and so no user is known")]
+    assert run.stdout.splitlines()[-1] == WORKS % 1
 
 
-def test_check_looks_at_no_more_than_ten_records(world):
+def test_check_looks_at_all_pending_records_and_names_the_users_without_a_channel_by_reason(world):
+    for key in range(12):
+        world.onevizion.add_user("", user_id=500 + key)
+        world.onevizion.add_record(500 + key)
+    world.onevizion.add_record(500)  # the same user once more
+    world.onevizion.add_record(None)
+    world.record("a b")
     for _ in range(30):
         world.record()
-    assert "10 of 10 record(s)" in world.run("--check").stdout
-    assert len(world.onevizion.calls_to("GET /api/v3/trackors/")) == 10
+    run = world.run("--check")
+    assert run.status == 0
+    counted, *reasons = lines(run, "recipients")
+    assert counted[0] == "warn"
+    assert counted[1].startswith("30 of 45 pending record(s) have a channel in SLACK_CHANNEL; whether Slack takes")
+    assert {verdict for verdict, _ in reasons} == {"warn"}
+    texts = "\n".join(text for _, text in reasons)
+    for text in (
+        "record 4724: it is addressed to an e-mail address, not to a user",
+        "enter a channel's name, ID or link, or a member ID in the user's field: 'a b' is no Slack channel",
+    ):
+        assert text in texts
+    nobody = [text for _, text in reasons if "the user has no channel" in text]
+    assert len(nobody) == 1, nobody
+    assert nobody[0].startswith(", ".join("USER-%d (%d)" % (key, user) for user, key in known(world)[:10]))
+    assert "and 2 more: the user has no channel: enter one in SLACK_CHANNEL" in nobody[0]
+    assert run.stdout.splitlines()[-1] == WORKS % (1 + len(reasons))
+
+
+def known(world):
+    """The users 500 to 511 with the numbers of their trackors."""
+    return [(user, world.onevizion.users[user]) for user in range(500, 512)]
 
 
 def broken_links(run):
