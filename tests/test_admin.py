@@ -1,14 +1,19 @@
 """What an admin can try: --check, --dry-run, --send-test, --help."""
 
+import contextlib
 import json
 import os
-import pty
 import re
+import subprocess
+import sys
 
 import pytest
 
 import module
 from slack_notification import admin
+from slack_notification.journal import JOURNAL_FILE, Journal, digest
+from slack_notification.message import compose
+from slack_notification.onevizion_api import read_record
 from tests.sandbox.onevizion import ABSENT
 from tests.slack_rules import problems
 from tests.world import finish
@@ -112,16 +117,15 @@ def broken_links(run):
         ),
         (lambda world: world.settings.update(channelField="  "), ["settings"], "channelField is not valid"),
         (lambda world: world.settings.update(ovUrl="http://127.0.0.1:1"), ["OneVizion"], "Connection refused"),
-        (lambda world: world.settings.update(ovSecretKey="wrong"), ["OneVizion"], "check ovAccessKey and ovSecretKey"),
+        (lambda world: world.settings.update(ovSecretKey="wrong"), ["OneVizion"], "ovAccessKey"),
         (lambda world: world.onevizion.fault("queue", None, status=403), ["OneVizion"], "ADMIN_NOTIF_QUEUE"),
         (lambda world: world.onevizion.fault("queue", None, status=200, body="<html>"), ["OneVizion"], "login or"),
         (lambda world: world.onevizion.fault("/users", None, status=403), ["recipients"], "ADMIN_USERS R"),
         (lambda world: world.onevizion.fault("/trackors", None, status=403), ["recipients"], "on the tab"),
-        (lambda world: world.onevizion.fault("/trackors", None, status=500), ["recipients"], "(500)"),
+        (lambda world: world.onevizion.fault("/trackors", None, status=500), ["recipients"], "OneVizion answered 500"),
         (lambda world: world.settings.update(channelField="NO_FIELD"), ["recipients"], "correct channelField"),
         (lambda world: setattr(world.slack, "token_error", "token_revoked"), ["Slack"], "copy its new token"),
         (lambda world: world.settings.update(slackUrl="http://127.0.0.1:1"), ["Slack"], "Connection refused"),
-        (lambda world: setattr(world.slack, "scopes", ("chat:write",)), ["scopes"], "files:write (without it"),
     ],
 )
 def test_check_finds_the_broken_link_and_says_what_to_do(world, break_it, links, advice):
@@ -173,32 +177,151 @@ def test_check_without_settings_says_so(world):
     assert "Traceback" not in run.console
 
 
+# --check on a terminal, and its last line
+
+
+def on_a_terminal(world, **environment):
+    """What a program prints on a terminal of its own."""
+    ours, theirs = pytest.importorskip("pty").openpty()
+    process = subprocess.Popen(
+        [sys.executable, "module.py", "--check"],
+        cwd=world.directory(),
+        stdin=subprocess.DEVNULL,
+        stdout=theirs,
+        stderr=subprocess.DEVNULL,
+        env=dict(os.environ, **environment),
+    )
+    os.close(theirs)
+    text = b""
+    with contextlib.suppress(OSError):  # how Linux says that the program has ended
+        while True:
+            text += os.read(ours, 65536)
+    os.close(ours)
+    assert process.wait() == 2
+    return text.decode().replace("\r\n", "\n")
+
+
+def test_check_colours_what_is_to_be_looked_at_as_the_console_does_and_only_there(world):
+    world.slack.token_error = "token_revoked"
+    text = on_a_terminal(world)
+    assert "\033[33m[warn]\033[0m OneVizion: " in text
+    assert "\033[31m[FAIL]\033[0m Slack: " in text
+    assert "[ ok ] settings: " in text
+    assert "\033" not in on_a_terminal(world, NO_COLOR="")
+    assert "\033" not in world.run("--check").stdout
+
+
+def test_check_counts_the_faults_in_its_last_line(world):
+    world.record()
+    world.settings.update(ovSecretKey="wrong", slackBotToken="xoxp-1", zzz=1)
+    run = world.run("--check")
+    assert run.status == 2
+    assert run.stdout.splitlines()[-1] == "2 fault(s): correct what is marked FAIL, and check again."
+
+
+def test_check_warns_of_a_token_that_works_for_twelve_hours_only_and_of_what_is_hardly_meant(world):
+    world.record()
+    world.slack.token = "xoxe.xoxb-1-test"
+    world.settings["maxAttempt"] = 3
+    run = world.run("--check")
+    assert run.status == 0
+    assert [verdict for verdict, _ in lines(run, "settings")] == ["warn", "warn", "ok"]
+    text = str(lines(run, "settings"))
+    assert "slackBotToken works for twelve hours only (token rotation)" in text
+    assert "did you mean maxAttempts?" in text
+    assert world.slack.token not in run.stdout
+
+
+@pytest.mark.parametrize("scope", ["chat:write.public", "files:write"])
+def test_check_warns_where_a_scope_is_missing_without_which_the_module_works(world, scope):
+    world.record()
+    world.slack.scopes = tuple(set(world.slack.scopes) - {scope})
+    run = world.run("--check")
+    assert run.status == 0
+    ((verdict, text),) = lines(run, "scopes")
+    assert verdict == "warn"
+    assert text.startswith("%s is missing: without it " % scope)
+    assert "add it under OAuth & Permissions of the app, and install it again" in text
+    assert run.stdout.splitlines()[-1] == WORKS % 1
+
+
+def test_check_fails_where_the_app_may_not_post(world):
+    world.record()
+    world.slack.scopes = ("chat:write.public", "files:write")
+    run = world.run("--check")
+    assert run.status == 2
+    assert [verdict for verdict, _ in lines(run, "scopes")] == ["FAIL"]
+
+
+def begin(world, record_id, posted, of):
+    """Let an earlier run have posted so many of a record's parts."""
+    record = read_record(next(raw for raw in world.onevizion.records if raw["notifQueueId"] == record_id))
+    parts = compose(record, world.onevizion.url, []).parts
+    assert len(parts) == of
+    with contextlib.closing(Journal(os.path.join(world.directory(), JOURNAL_FILE))) as journal:
+        journal.begin(record_id, of)
+        journal.note_posted(record_id, "C0000000001", "1.000001", posted, of, digest(parts[:posted]))
+
+
+def test_check_says_how_many_records_the_journal_holds(world):
+    world.record()
+    world.record()
+    begin(world, 4711, 0, 1)
+    assert lines(world.run("--check"), "journal") == [("ok", "1 record(s) begun by an earlier run and not ended")]
+
+
 # --dry-run
 
 
-def test_dry_run_prints_each_message_and_what_could_not_be_sent_and_changes_nothing(world):
+def test_dry_run_prints_each_message_as_it_is_read_and_what_could_not_be_sent_and_changes_nothing(world):
     world.record(subj="Hello <you>", msg="Line 1\nLine 2")
     world.record(None)
     run = world.run("--dry-run")
     assert run.status == 1
     assert run.stdout.splitlines() == [
-        "record 4711 to #ops:",
-        "    *Hello &lt;you&gt;*",
+        "record 4711 for USER-1001 (101) to #ops:",
+        "    Hello <you>",
         "    Line 1",
         "    Line 2",
-        "    <%s|127.0.0.1>" % world.onevizion.url,
-        "record 4712 cannot be sent: user 102 has no channel: type one into SLACK_CHANNEL of trackor 1002",
+        "    OneVizion · 127.0.0.1 (%s)" % world.onevizion.url,
+        "record 4712 for USER-1002 (102) cannot be sent: the user has no channel: enter one in SLACK_CHANNEL",
         admin.DRY_RUN_END % (1, 2, 7),
     ]
     assert nothing_changed(world)
     assert world.slack.calls == []
 
 
-def test_dry_run_shows_every_part_of_a_long_message(world):
+def test_dry_run_shows_the_beginning_of_every_part_of_a_long_message(world):
     world.record(msg="word " * 1000)
     run = world.run("--dry-run")
     assert run.status == 0
-    assert "record 4711 to #ops, part 3 of 3:" in run.stdout
+    assert "record 4711 for USER-1001 (101) to #ops, part 3 of 3:" in run.stdout
+    assert "    Subject\n    word word" in run.stdout
+    assert "more characters; --raw prints all]" in run.stdout
+    assert len(run.stdout) < 3 * (admin.DRY_RUN_CHARACTERS + 250)
+
+
+def test_dry_run_raw_prints_the_JSON_that_Slack_gets(world):
+    world.record(msg="Line 1")
+    shown = world.run("--dry-run", "--raw").stdout
+    blocks = json.loads(shown[shown.index("\n") : shown.rindex("]") + 1])
+    assert problems(blocks) == []
+    assert nothing_changed(world)
+    world.run()
+    assert json.loads(world.slack.calls_to(POST)[0].form["blocks"]) == blocks
+
+
+def test_dry_run_says_what_of_the_journal_a_run_would_do(world):
+    world.record(msg="word " * 1000)
+    world.record()
+    begin(world, 4711, 2, 3)
+    begin(world, 4712, 1, 1)
+    run = world.run("--dry-run")
+    assert "record 4712: would only save SUCCESS, an earlier run has posted it" in run.stdout
+    assert "record 4711 for USER-1001 (101): would go on with part 3 of 3" in run.stdout
+    assert "to #ops, part 3 of 3:" in run.stdout
+    assert "part 2 of 3:" not in run.stdout
+    assert nothing_changed(world)
 
 
 def test_dry_run_on_a_terminal_that_cannot_show_everything_shows_the_rest(world):
@@ -231,7 +354,7 @@ def test_send_test_posts_one_message_and_says_where_it_arrived(world, typed):
 
 @pytest.mark.parametrize(
     ("typed", "text"),
-    [("nowhere", "Slack answered channel_not_found for #nowhere"), ("a@b.c", "is no Slack channel"), ("", "is empty")],
+    [("nowhere", "(Slack: channel_not_found)"), ("a@b.c", "is no Slack channel"), ("", "is empty")],
 )
 def test_send_test_says_why_the_app_may_not_write_there(world, typed, text):
     run = world.run("--send-test", typed)
@@ -245,7 +368,7 @@ def test_send_test_with_a_dead_token_is_status_2(world):
     world.slack.token_error = "invalid_auth"
     run = world.run("--send-test", "ops")
     assert run.status == 2
-    assert "Slack answered invalid_auth" in run.stdout
+    assert "(Slack: invalid_auth)" in run.stdout
 
 
 def test_send_test_that_Slack_wants_later_says_so(world):
