@@ -5,6 +5,7 @@ where HTTPS_PROXY and REQUESTS_CA_BUNDLE are set. Bytes are handed on as they co
 """
 
 import base64
+import contextlib
 import os
 import selectors
 import shutil
@@ -121,6 +122,8 @@ class Proxy:
             service = socket.create_connection((HOST, self._port(host) or 0))
             self._sockets.append(service)
         except (OSError, ValueError):  # the client has gone, trusts another authority, or speaks something else
+            with contextlib.suppress(OSError):
+                client.sendall(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n")
             close(client)
             return
         inside.settimeout(None)
@@ -165,7 +168,7 @@ def read_connect(client: socket.socket) -> Tuple[str, Dict[str, str]]:
     head = b""
     while b"\r\n\r\n" not in head:
         piece = client.recv(PIECE_BYTES)
-        if not piece or len(head) > HEAD_BYTES:
+        if not piece or len(head) > HEAD_BYTES or not (head + piece)[:1].isalpha():
             raise ValueError("no request")
         head += piece
     first, *lines = head.decode("latin-1").split("\r\n\r\n")[0].split("\r\n")
