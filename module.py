@@ -230,7 +230,6 @@ def deliver_pending(
 ) -> int:
     """Deliver these records, log what became of them, and return the exit status."""
     # Imported here: a run with nothing to deliver does without these packages, which are half of what it would cost.
-    from slack_notification import html_mail  # noqa: F401 (a broken parser is found before the first record is touched)
     from slack_notification.attachments import Attachments
     from slack_notification.delivery import DeliveryRun
     from slack_notification.outcomes import summarize
