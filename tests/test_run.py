@@ -1,17 +1,21 @@
 """What one run does with a queue that nothing is wrong with (issue: a pending queue is delivered, end to end)."""
 
+import contextlib
+import os
+import pty
+import subprocess
+import sys
+
 import pytest
 
-from slack_notification import delivery, errors, recipients, slack_api
-from tests.world import CapturedWaits
+from slack_notification import calls, delivery, recipients, slack_errors
 
 
 def test_a_record_is_posted_once_between_SENDING_and_SUCCESS(world):
     record = world.record(subj="Ticket 7 is yours", msg="Please look.")
     run = world.run()
     assert run.status == 0
-    host = world.onevizion.url[len("http://") :]
-    assert world.texts() == ["*Ticket 7 is yours*\nPlease look.\n<http://%s|127.0.0.1>" % host]
+    assert world.texts() == ["Ticket 7 is yours\nPlease look.\nOneVizion · 127.0.0.1 (%s)" % world.onevizion.url]
     assert world.onevizion.history == [(record, "SENDING"), (record, "SUCCESS")]
     assert not world.onevizion.attempts
 
@@ -113,74 +117,45 @@ def test_a_member_ID_is_a_direct_message(world, typed):
     assert len(world.texts(person)) == 1
 
 
-@pytest.mark.parametrize(
-    ("typed", "channel"),
-    [
-        ("general", "#general"),
-        ("#General", "#general"),
-        ("##ops", "#ops"),
-        ("größe_1-a", "#größe_1-a"),
-        ("C0123456789", "C0123456789"),
-        ("#C0123456789", "C0123456789"),
-        ("G012345678", "G012345678"),
-        ("D0123456789", "D0123456789"),
-        ("W0123456789", "W0123456789"),
-        ("c0123456789", "#c0123456789"),
-        ("CEO", "#ceo"),
-    ],
-)
-def test_what_an_admin_types_is_what_Slack_is_asked_for(typed, channel):
-    assert recipients.channel_from_field(typed) == channel
-
-
-@pytest.mark.parametrize(
-    "typed",
-    [
-        "",
-        "#",
-        "a b",
-        "x@example.com",
-        "@ann",
-        "<!channel>",
-        "https://example.com/archives/C0123456789",
-        "a\x1bb",
-        "x" * 81,
-    ],
-)
-def test_what_cannot_be_a_channel_is_refused_without_asking_Slack(typed):
-    with pytest.raises(errors.Failure) as refused:
-        recipients.channel_from_field(typed)
-    assert not refused.value.may_pass
-    assert "\x1b" not in str(refused.value)
-
-
 def test_the_channels_are_delivered_side_by_side_each_in_the_order_of_the_queue(world):
     for number in range(12):
         world.record("ops" if number % 2 else "dev", subj="number %02d" % number)
     # Who waits for the answers of one channel must not hold up the other.
     world.slack.fault("chat.postMessage", times=None, where=lambda call: call.form["channel"] == "#ops", delay=0.05)
     assert world.run().status == 0
-    order = [message.text[len("*number ") :][:2] for message in world.slack.messages]
+    order = [message.text[len("number ") :][:2] for message in world.slack.messages]
     assert [number for number in order if int(number) % 2] == ["01", "03", "05", "07", "09", "11"]
     assert [number for number in order if not int(number) % 2] == ["00", "02", "04", "06", "08", "10"]
     assert order.index("10") < order.index("11")
 
 
-def test_a_channel_gets_one_message_a_second_whatever_its_spelling(world, monkeypatch):
-    monkeypatch.setattr(delivery, "CHANNEL_INTERVAL_SECONDS", 1.0)
-    world.slack.channel_interval = 1.0
+@pytest.mark.parametrize("typed", [("slow", "C0000000088"), ("C0000000088", "slow")], ids=["name first", "ID first"])
+def test_two_spellings_of_one_channel_become_one_queue_in_the_order_of_the_queue(world, monkeypatch, typed):
+    monkeypatch.setattr(delivery, "CHANNEL_INTERVAL_SECONDS", 0.1)
     world.slack.add_channel("slow", channel_id="C0000000088")
-    world.record("slow")
-    world.record("C0000000088")
-    world.record("#slow")
+    for number in range(8):
+        world.record(typed[number // 4], subj=str(number))
+    assert world.run().status == 0
+    order = [int(message.text[0]) for message in world.slack.messages]
+    # The first of each spelling is posted before Slack has said that they are one.
+    assert sorted(order[:2]) == [0, 4]
+    assert order[2:] == [1, 2, 3, 5, 6, 7]
+
+
+def test_a_channel_gets_one_message_a_second_whatever_its_spelling(world, monkeypatch):
+    monkeypatch.setattr(delivery, "CHANNEL_INTERVAL_SECONDS", 0.5)
+    world.slack.channel_interval = 0.5
+    world.slack.add_channel("slow", channel_id="C0000000088")
+    for typed in ("slow", "C0000000088", "#Slow", "https://acme.slack.com/archives/C0000000088"):
+        world.record(typed)
     run = world.run()
     assert run.status == 0
-    starts = sorted(message.at for message in world.slack.messages)
+    starts = [message.at for message in world.slack.messages]
     refused = [post for post in world.slack.posts if post.outcome != "ok"]
-    assert len(starts) == 3
+    assert len(starts) == 4
     # Before the first answer nobody can know that the name and the ID are one channel: Slack may refuse one post then.
     assert len(refused) <= 1
-    assert starts[2] - starts[0] >= 1.9
+    assert starts[3] - starts[0] >= 3 * 0.5 - 0.05
 
 
 def test_spellings_that_are_known_to_be_the_same_share_the_pace_and_the_order(world, monkeypatch):
@@ -188,14 +163,14 @@ def test_spellings_that_are_known_to_be_the_same_share_the_pace_and_the_order(wo
     for number in range(4):
         world.record("ops" if number % 2 else "#OPS", subj=str(number))
     assert world.run().status == 0
-    assert [message.text[1] for message in world.slack.messages] == ["0", "1", "2", "3"]
+    assert [message.text[0] for message in world.slack.messages] == ["0", "1", "2", "3"]
     posts = [post.at for post in world.slack.posts]
     # Measured where they arrive; the way there takes each a little longer or shorter.
     assert posts[-1] - posts[0] >= 3 * 0.2 - 0.05
 
 
-def test_a_failure_that_may_pass_gets_its_attempts_in_rounds_with_the_delay_between(world):
-    world.settings = {"maxAttempts": 3, "nextAttemptDelay": 45}
+def test_a_retryable_failure_gets_its_next_attempt_a_delay_later_and_holds_up_nobody(world):
+    world.settings = {"maxAttempts": 3, "nextAttemptDelay": 0.2}
     stubborn = world.record("ops", subj="stubborn")
     easy = world.record("ops", subj="easy")
     world.slack.fault(
@@ -203,7 +178,9 @@ def test_a_failure_that_may_pass_gets_its_attempts_in_rounds_with_the_delay_betw
     )
     run = world.run()
     assert run.status == 0
-    assert run.waits == [45, 45]
+    posts = [post.at for post in world.slack.posts if post.text.startswith("stubborn")]
+    assert len(posts) == 3
+    assert min(later - earlier for earlier, later in zip(posts, posts[1:])) >= 0.2
     assert [status for record, status in world.onevizion.history if record == stubborn] == [
         "SENDING",
         "FAIL_WILL_RETRY",
@@ -213,15 +190,26 @@ def test_a_failure_that_may_pass_gets_its_attempts_in_rounds_with_the_delay_betw
         "SUCCESS",
     ]
     assert len(world.onevizion.attempts[stubborn]) == 2
-    assert world.onevizion.history.index((easy, "SUCCESS")) < len(world.onevizion.history) - 2
-    assert [text.split("*")[1] for text in world.texts()] == ["easy", "stubborn"]
+    assert world.onevizion.status(easy) == "SUCCESS"
+    assert [text.split("\n")[0] for text in world.texts()] == ["easy", "stubborn"]
 
 
-def test_a_delay_of_0_seconds_is_no_delay_and_one_attempt_is_the_default(world):
+def test_a_delay_of_0_seconds_is_no_delay(world):
     world.settings = {"maxAttempts": 2, "nextAttemptDelay": 0}
     world.record()
     world.slack.fault("chat.postMessage", error="internal_error")
-    assert world.run().waits == [0]
+    run = world.run()
+    assert (run.status, run.waits) == (0, [])
+    first, second = world.slack.posts
+    assert second.at - first.at < 5  # the schema's default is 30
+
+
+def test_one_attempt_is_the_default(world):
+    record = world.record()
+    world.slack.fault("chat.postMessage", error="internal_error")
+    assert world.run().status == 1
+    assert [status for _, status in world.onevizion.history] == ["SENDING", "FAIL"]
+    assert len(world.onevizion.attempts[record]) == 1
 
 
 def test_the_attempts_are_used_up_by_FAIL(world):
@@ -231,42 +219,58 @@ def test_the_attempts_are_used_up_by_FAIL(world):
     run = world.run()
     assert run.status == 1
     assert [status for _, status in world.onevizion.history] == ["SENDING", "FAIL_WILL_RETRY", "SENDING", "FAIL"]
-    assert (
-        world.onevizion.attempts[record]
-        == ["record %d: Slack answered service_unavailable for #ops: %s" % (record, slack_api.TRY_AGAIN)] * 2
-    )
+    text = "record %d for USER-1001 (101) not delivered to #ops: %s (Slack: service_unavailable)"
+    assert world.onevizion.attempts[record] == [text % (record, slack_errors.LOOK_AT_STATUS)] * 2
+    assert world.log("Error") == [text % (record, slack_errors.LOOK_AT_STATUS)]
 
 
-class ArrivalWhileWaiting(CapturedWaits):
-    """Puts a record into the queue while the run waits for its next round."""
-
-    def __init__(self, world):
-        super().__init__()
-        self.world = world
-
-    def wait(self, seconds):
-        super().wait(seconds)
-        self.world.record("dev", subj="arrived later")
-
-
-def test_what_arrives_during_the_wait_is_taken_along_in_the_next_round(world):
-    world.settings = {"maxAttempts": 3, "nextAttemptDelay": 30}
-    world.record()
+def test_what_arrives_while_a_run_waits_for_another_attempt_is_delivered_at_the_next_look(world, monkeypatch):
+    monkeypatch.setattr(delivery, "LOOK_AGAIN_SECONDS", 0.15)
+    world.settings = {"maxAttempts": 2, "nextAttemptDelay": 1}
+    world.record("ops")
     world.slack.fault("chat.postMessage", error="internal_error")
-    run = world.run(interruption=ArrivalWhileWaiting(world))
-    assert run.status == 0
-    assert len(world.texts("dev")) == 1
+    world.onevizion.on("POST .*attempts", lambda call: world.record("dev", subj="arrived later"))
+    assert world.run().status == 0
+    assert [message.name for message in world.slack.messages] == ["#dev", "#ops"]
 
 
-def test_records_that_keep_arriving_and_failing_do_not_keep_the_run_from_ending(world):
-    world.settings = {"maxAttempts": 3, "nextAttemptDelay": 30}
-    world.record()
+def test_a_run_looks_for_new_records_at_most_once_in_the_interval(world, monkeypatch):
+    monkeypatch.setattr(delivery, "LOOK_AGAIN_SECONDS", 0.15)
+    world.settings = {"maxAttempts": 2, "nextAttemptDelay": 1}
+    world.record("ops")
+    world.slack.fault("chat.postMessage", error="internal_error")
+    # Records that come and fail one after the other must not bring the looks closer together.
+    world.onevizion.on("GET .*notif/queue", lambda call: world.record(None))
+    assert world.run().status == 1
+    looks = [call.at for call in world.onevizion.calls_to("GET .*notif/queue")]
+    assert 3 <= len(looks) <= 8
+    assert min(later - earlier for earlier, later in zip(looks, looks[1:])) >= 0.14  # less the way to the stand-in
+
+
+def test_records_that_keep_arriving_and_failing_do_not_keep_the_run_from_ending(world, monkeypatch):
+    monkeypatch.setattr(delivery, "LOOK_AGAIN_SECONDS", 0.05)
+    monkeypatch.setattr(delivery, "LOOKS_LIMIT", 4)
+    world.settings = {"maxAttempts": 3, "nextAttemptDelay": 0.1}
+    world.onevizion.on("GET .*notif/queue", lambda call: world.record("ops"))
     world.slack.fault("chat.postMessage", times=None, error="internal_error")
-    run = world.run(interruption=ArrivalWhileWaiting(world))
-    assert run.status == 1
-    assert len(run.waits) < 2 * 3
-    # Whoever was begun has had all its attempts; the last to arrive is left to the next run.
-    assert sorted(set(world.onevizion.statuses.values())) == ["FAIL", "NOT_SENT"]
+    assert world.run().status == 1
+    assert len(world.onevizion.calls_to("GET .*notif/queue")) == 1 + 4
+    # Whoever was begun has had all its attempts.
+    assert set(world.onevizion.statuses.values()) == {"FAIL"}
+    assert [len(attempts) for attempts in world.onevizion.attempts.values()] == [3] * 5
+
+
+def test_a_look_that_OneVizion_answers_late_silences_no_channel(world, monkeypatch):
+    monkeypatch.setattr(delivery, "CHANNEL_INTERVAL_SECONDS", 0.1)
+    monkeypatch.setattr(delivery, "LOOK_AGAIN_SECONDS", 0.1)
+    for number in range(16):
+        world.record("ops" if number % 2 else "dev")
+    world.onevizion.fault("GET .*notif/queue", after=1, delay=1.5)
+    assert world.run().status == 0
+    look = world.onevizion.calls_to("GET .*notif/queue")[1]
+    during = [message.name for message in world.slack.messages if look.at < message.at < look.at + 1.5]
+    assert len(during) >= 12
+    assert set(during) == {"#ops", "#dev"}
 
 
 def test_a_channel_with_many_records_does_not_hold_up_what_arrives_meanwhile(world, monkeypatch):
@@ -274,8 +278,8 @@ def test_a_channel_with_many_records_does_not_hold_up_what_arrives_meanwhile(wor
     monkeypatch.setattr(delivery, "LOOK_AGAIN_SECONDS", 0.2)
     for _ in range(12):
         world.record("ops")
-    arrive = lambda call: len(world.onevizion.records) == 12 and bool(world.record("dev", subj="late"))  # noqa: E731
-    world.slack.fault("chat.postMessage", times=0, where=arrive)
+    arrive = lambda call: len(world.onevizion.records) == 12 and world.record("dev", subj="late")  # noqa: E731
+    world.slack.on("chat.postMessage", arrive)
     assert world.run().status == 0
     names = [message.name for message in world.slack.messages]
     assert names.count("#ops") == 12
@@ -284,14 +288,22 @@ def test_a_channel_with_many_records_does_not_hold_up_what_arrives_meanwhile(wor
 
 def test_the_summary_counts_and_names_what_was_not_delivered(world):
     world.record()
+    world.record("dev")
+    world.record("dev")
     failed = world.record("nowhere")
     run = world.run()
     assert run.status == 1
     summary = world.onevizion.log[-1]
-    assert summary.level == "Info"
-    assert summary.message.startswith("delivered 1, failed 1, left pending 0 in ")
-    assert summary.description == "failed: %d" % failed
-    assert "delivered 1, failed 1, left pending 0 in " in run.console
+    assert summary.level == "Warning"
+    assert summary.message.startswith("delivered 3, failed 1, left pending 0 in ")
+    assert summary.description.split("\n")[:2] == ["delivered to #dev: 2, #ops: 1", "failed: %d" % failed]
+    assert "delivered 3, failed 1, left pending 0 in " in run.console
+
+
+def test_the_summary_of_a_run_that_delivered_everything_is_no_warning(world):
+    world.record()
+    assert world.run().status == 0
+    assert world.onevizion.log[-1].level == "Info"
 
 
 def test_by_hand_the_console_alone_gets_the_log(world):
@@ -300,14 +312,46 @@ def test_by_hand_the_console_alone_gets_the_log(world):
     run = world.run()
     assert run.status == 0
     assert world.onevizion.log == []
-    assert "[1/1] record %d delivered to #ops" % record in run.console
+    assert "[1/1] record %d for USER-1001 (101) delivered to #ops" % record in run.console
     assert run.stdout == ""
 
 
-def test_on_a_terminal_and_elsewhere_the_same_lines_are_shown(world):
+def on_a_terminal(world):
+    """Run the program as a process whose stderr is a terminal; return what it wrote there, line after line."""
+    ours, its = pty.openpty()
+    command = [sys.executable, "module.py"]
+    process = subprocess.Popen(command, cwd=world.directory(), stdin=its, stdout=subprocess.DEVNULL, stderr=its)
+    os.close(its)
+    written = []
+    with contextlib.suppress(OSError):  # which Linux raises when nobody has the other end open any more
+        written.extend(iter(lambda: os.read(ours, 10000), b""))
+    os.close(ours)
+    process.wait()
+    return b"".join(written).decode().split("\r\033[K")
+
+
+def test_on_a_terminal_one_line_shows_how_far_the_run_is_below_the_failures(world):
+    for channel in ("ops", "ops", "ops", "nowhere"):
+        world.record(channel)
+    shown = on_a_terminal(world)
+    assert "3 of 4, 1 failed, about 1 s left" in shown
+    assert shown.index("3 of 4, 1 failed, about 1 s left") < shown.index("4 of 4, 1 failed, about 0 s left")
+    (failure,) = [number for number, line in enumerate(shown) if "not delivered to #nowhere" in line]
+    assert failure < shown.index("3 of 4, 1 failed, about 1 s left")
+    assert shown[failure].endswith("\r\n")
+    assert "[1/4]" not in "".join(shown), "a line for each record"
+    assert shown[-1] == "", "the last line of the terminal is left free"
+
+
+def test_elsewhere_every_record_has_a_line_of_its_own(world):
+    world.record()
     world.record("nowhere")
-    run = world.run()
+    run = world.run_process()
     assert "\033" not in run.console
+    assert "\r" not in run.console
+    assert " s left" not in run.console
+    assert run.console.count("delivered to #ops") >= 1
+    assert run.console.count("not delivered to #nowhere") == 1
 
 
 def test_the_run_as_a_process_ends_with_its_exit_status_and_says_nothing_on_stdout(world):
@@ -347,5 +391,30 @@ def test_a_record_keeps_the_order_of_the_queue_not_of_its_number(world):
     first = world.record(subj="b", notifQueueId=9002)
     second = world.record(subj="a", notifQueueId=9001)
     assert world.run().status == 0
-    assert [text[1] for text in world.texts()] == ["b", "a"]
+    assert [text[0] for text in world.texts()] == ["b", "a"]
     assert [record for record, status in world.onevizion.history if status == "SUCCESS"] == [first, second]
+
+
+def test_forty_records_in_four_channels_share_a_few_connections(world):
+    for number in range(40):
+        world.slack.add_channel("team%d" % (number % 4))
+        world.record("team%d" % (number % 4))
+    assert world.run().status == 0
+    assert len(world.slack.messages) == 40
+    assert world.slack.connections <= 4 + 1
+    assert world.onevizion.connections <= recipients.READERS + 4
+
+
+def test_a_connection_that_was_idle_for_too_long_is_not_used_for_a_post(world, monkeypatch):
+    monkeypatch.setattr(calls, "IDLE_LIMIT_SECONDS", -1)
+    for _ in range(5):
+        world.record()
+    assert world.run().status == 0
+    assert len({call.connection for call in world.slack.calls_to("chat.postMessage")}) == 5
+
+
+def test_a_connection_that_was_in_use_just_before_is_used_again(world):
+    for _ in range(5):
+        world.record()
+    assert world.run().status == 0
+    assert len({call.connection for call in world.slack.calls_to("chat.postMessage")}) == 1
