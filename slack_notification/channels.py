@@ -22,6 +22,7 @@ class Channel:
         self.waiting: Deque[Delivery] = deque()
         self.served = False  # whether a coroutine delivers what waits
         self.ready_at = 0.0  # of the loop's time; nothing is posted before
+        self.turns: List[int] = []  # positions of the records that wait to post: several where spellings became one
         self.refusals_in_a_row = 0
         self.waited_seconds = 0.0  # for rate limits, since the last post that was accepted
         self.closed = False  # for longer than this run waits
@@ -36,6 +37,7 @@ class Channel:
         """Make what waits in another spelling of this channel wait here, in the queue's order."""
         self.waiting = deque(sorted(self.take_waiting() + other.take_waiting(), key=lambda each: each.position))
         self.ready_at = max(self.ready_at, other.ready_at)
+        self.turns += other.turns
 
 
 class Delivery:

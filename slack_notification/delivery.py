@@ -26,6 +26,7 @@ from .workers import WORKERS, Workers
 # start of post, and a little more, since the second may be faster on its way to Slack than the first.
 CHANNEL_INTERVAL_SECONDS = 1.02
 LEAD_SECONDS = 0.2  # SENDING is saved so long before the channel's turn, which is what it takes, and not earlier
+TURN_SECONDS = 0.01  # until a record looks again whether one before it in the queue has gone first
 WAIT_LIMIT_SECONDS = 600.0  # what a run waits in a row for a channel that Slack has closed
 WAIT_WITHOUT_HEADER_SECONDS = 1.0  # doubled with each refusal in a row
 WAIT_DOUBLINGS = 6  # at most: a minute
@@ -229,11 +230,13 @@ class DeliveryRun:
         :raises Postponed: not in this run
         """
         now = self.workers.loop.time
+        delivery.channel.turns.append(delivery.position)
         while not self.workers.ends() and not delivery.channel.closed:
             seconds = delivery.channel.ready_at - early_seconds - now()
-            if seconds <= 0:
+            if seconds <= 0 and (early_seconds or delivery.position == min(delivery.channel.turns)):
                 break
-            await self.workers.wait(seconds)
+            await self.workers.wait(max(seconds, TURN_SECONDS))
+        delivery.channel.turns.remove(delivery.position)
         if not early_seconds:
             seconds = self._pace.reserve(now()) - now()
             if seconds > 0:
@@ -281,7 +284,7 @@ class DeliveryRun:
                     if failure.wait_seconds is None:
                         self._post_failed(delivery, failure)
                         raise
-                    self._refused(channel, failure.wait_seconds)
+                    self._refused(delivery.channel, failure.wait_seconds)  # another one, where two became one
                 else:
                     self._posted(delivery, posted)
                     return
