@@ -142,6 +142,24 @@ def test_two_spellings_of_one_channel_become_one_queue_in_the_order_of_the_queue
     assert order[2:] == [1, 2, 3, 5, 6, 7]
 
 
+@pytest.mark.parametrize(
+    ("typed", "order"),
+    [(("slow", "C0000000088"), [0, 1, 2, 3, 4, 5, 6, 7]), (("C0000000088", "slow"), [4, 0, 1, 2, 3, 5, 6, 7])],
+    ids=["name first", "ID first"],
+)
+def test_a_record_that_Slack_wanted_later_keeps_its_place_when_two_spellings_become_one(
+    world, monkeypatch, typed, order
+):
+    monkeypatch.setattr(delivery, "CHANNEL_INTERVAL_SECONDS", 0.1)
+    world.slack.add_channel("slow", channel_id="C0000000088")
+    for number in range(8):
+        world.record(typed[number // 4], subj=str(number))
+    by_id = lambda call: call.form["channel"] == "C0000000088"  # noqa: E731
+    world.slack.fault("chat.postMessage", where=by_id, status=429, headers={"Retry-After": "0.3"})
+    assert world.run().status == 0
+    assert [int(message.text[0]) for message in world.slack.messages] == order
+
+
 def test_a_channel_gets_one_message_a_second_whatever_its_spelling(world, monkeypatch):
     monkeypatch.setattr(delivery, "CHANNEL_INTERVAL_SECONDS", 0.5)
     world.slack.channel_interval = 0.5
