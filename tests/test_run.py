@@ -85,22 +85,9 @@ def test_users_are_asked_for_in_chunks_and_every_user_and_trackor_once(world):
     assert len(world.onevizion.calls_to("GET /api/v3/trackors/")) == 150
 
 
+# Every spelling of each kind stands in test_channel_spelling.py.
 @pytest.mark.parametrize(
-    "typed",
-    [
-        "general",
-        "#general",
-        " general ",
-        "General",
-        "C0000000077",
-        "#C0000000077",
-        "<#C0000000077|general>",
-        "https://acme.slack.com/archives/C0000000077",
-        "https://acme.slack.com/archives/C0000000077/p1700000000000100?thread_ts=1.2&cid=C0000000077",
-        "https://acme.enterprise.slack.com/archives/C0000000077/",
-        "https://app.slack.com/client/T0000000001/C0000000077",
-        "https://acme.slack-gov.com/archives/C0000000077",
-    ],
+    "typed", ["general", " #General ", "C0000000077", "https://acme.slack.com/archives/C0000000077/p1700000000000100"]
 )
 def test_every_spelling_of_a_channel_arrives(world, typed):
     world.slack.add_channel("general", channel_id="C0000000077")
@@ -109,7 +96,7 @@ def test_every_spelling_of_a_channel_arrives(world, typed):
     assert len(world.texts("C0000000077")) == 1
 
 
-@pytest.mark.parametrize("typed", ["{}", " {} ", "<@{}>", "<@{}|ann>", "https://acme.slack.com/team/{}"])
+@pytest.mark.parametrize("typed", ["{}", "<@{}|ann>"])
 def test_a_member_ID_is_a_direct_message(world, typed):
     person = world.slack.add_person()
     world.record(typed.format(person))
