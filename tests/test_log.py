@@ -9,7 +9,7 @@ import sys
 import pytest
 
 import module
-from slack_notification import delivery, integration_log, onevizion_api
+from slack_notification import delivery, integration_log, onevizion_api, outcomes
 
 LOGS = "POST /api/v3/modules/runs/"
 
@@ -43,7 +43,9 @@ def test_at_Info_each_record_that_failed_has_its_entry(world):
     world.run()
     assert len(world.log("Error")) == 2
     for record in failed:
-        assert sum("record %d: " % record in message for message in world.log("Error")) == 1
+        (entry,) = [entry for entry in world.onevizion.log if entry.message.startswith("record %d " % record)]
+        resend = "This is final after 1 attempt(s). To send again once it is corrected: --resend %d" % record
+        assert (entry.level, entry.description) == ("Error", resend)
 
 
 def test_a_failure_that_another_attempt_mends_does_not_stand_in_the_integration_log(world):
@@ -52,19 +54,31 @@ def test_a_failure_that_another_attempt_mends_does_not_stand_in_the_integration_
     world.slack.fault("chat.postMessage", error="internal_error")
     run = world.run()
     assert world.log("Error") == world.log("Warning") == []
-    assert "record %d: Slack answered internal_error for #ops: " % record in run.console
-    assert "another attempt follows" in run.console
+    text = "record %d for USER-1001 (101) not delivered to #ops: it may have been posted anyway" % record
+    assert text in run.console
+    assert "(Slack: internal_error); another attempt follows" in run.console
 
 
-def test_a_flood_of_failures_is_told_up_to_a_limit_and_the_summary_names_all(world, monkeypatch):
-    monkeypatch.setattr(delivery, "FAILURE_ENTRIES", 3)
-    records = [world.onevizion.add_record(None) for _ in range(8)]
+def test_a_flood_of_causes_is_told_up_to_a_limit_and_the_summary_names_all(world, monkeypatch):
+    monkeypatch.setattr(outcomes, "FAILURE_ENTRIES", 3)
+    records = [world.onevizion.add_record(world.onevizion.add_user(" ")) for _ in range(8)]
     run = world.run()
     assert len(world.log("Error")) == 3
-    assert world.log("Warning") == ["more than 3 records failed: see the summary for the others"]
-    assert world.onevizion.log[-1].description == "failed: " + ", ".join(str(record) for record in records)
+    more = "more than 3 causes of failure: see the summary for the other records"
+    assert world.log("Warning") == [more, world.log()[-1]]
+    assert world.onevizion.log[-1].description.split("\n")[0] == "failed: 4711-4718"
     for record in records:
-        assert "record %d: no user is given" % record in run.console
+        assert "record %d for USER-" % record in run.console
+
+
+def test_a_cause_that_many_records_share_is_one_entry_with_count_user_advice_and_ids(world):
+    records = [world.onevizion.add_record(None) for _ in range(8)]
+    world.run()
+    (entry,) = [entry for entry in world.onevizion.log if entry.level == "Error"]
+    advice = "it is addressed to an e-mail address, not to a user: choose a OneVizion user as recipient"
+    assert entry.message == "8 records not delivered: " + advice
+    assert "records: 4711-4718" in entry.description
+    assert {len(world.onevizion.attempts[record]) for record in records} == {1}
 
 
 def test_at_Error_only_errors_are_told(world):
@@ -87,9 +101,8 @@ def test_message_bodies_are_told_at_Debug_only(world):
 
 
 def test_a_long_text_is_cut_into_message_and_description():
-    handler = integration_log.IntegrationLog(integration_log.LogLevel.INFO)
-    handler.emit(logging.LogRecord("x", logging.ERROR, "", 0, "a" * 300 + "\n" + "b" * 5000, (), None))
-    entry = handler._entries.get_nowait()
+    text = "a" * 300 + "\n" + "b" * 5000
+    entry = integration_log.entry_of(logging.LogRecord("x", logging.ERROR, "", 0, text, (), None))
     assert (entry.level, len(entry.message), len(entry.description)) == ("Error", 200, 4000)
     assert entry.description.startswith("a" * 300 + "\nb")
 
@@ -107,15 +120,17 @@ def test_a_long_text_is_cut_into_message_and_description():
     ],
 )
 def test_a_log_that_fails_stops_nothing_and_is_given_up_after_three_failures(world, fault):
-    for _ in range(6):
-        world.record("nowhere")
+    for number in range(6):
+        world.record("nowhere%d" % number)
     world.record()
     world.onevizion.fault(LOGS, times=None, **fault)
     run = world.run()
     assert run.status == 1
     assert len(world.texts()) == 1
     assert len(world.onevizion.calls_to(LOGS)) == 3
-    assert run.console.count("the integration log is incomplete: OneVizion") == 1
+    assert run.console.count("the integration log is incomplete: ") == 1
+    (line,) = [line for line in run.console.splitlines() if "the integration log is incomplete: " in line]
+    assert "to write the integration log" in line
 
 
 def test_what_the_log_refused_is_told_on_stdout(world):
@@ -123,13 +138,10 @@ def test_what_the_log_refused_is_told_on_stdout(world):
     world.onevizion.fault(LOGS, times=None, status=403)
     run = world.run()
     lines = run.stdout.splitlines()
-    assert lines[0].startswith(
-        "Warning: the integration log is incomplete: OneVizion refused to write the integration log"
-    )
-    assert "ADMIN_MODULE_LOG RA" in lines[0]
-    assert any(line.startswith("Error: record %d: Slack answered channel_not_found" % record) for line in lines)
-    assert any(line.startswith("Info: delivered 0, failed 1") for line in lines)
-    assert "Error: failed: %d" % record in lines or "Info: failed: %d" % record in lines
+    assert lines[0].startswith("Warning: the integration log is incomplete: give the account ADMIN_MODULE_LOG RA")
+    assert any(line.startswith("Error: record %d for USER-1001 (101) not delivered" % record) for line in lines)
+    assert any(line.startswith("Warning: delivered 0, failed 1") for line in lines)
+    assert "Warning: failed: %d" % record in lines
 
 
 def test_one_entry_that_is_lost_is_told_on_stdout_and_the_log_goes_on(world):
@@ -151,12 +163,23 @@ def test_a_log_that_answers_slowly_delays_no_delivery(world):
     assert last_post < second_entry
 
 
+def test_a_log_that_answers_slowly_gets_every_entry_of_the_run(world):
+    world.record()
+    world.onevizion.fault(LOGS, times=None, delay=0.2)
+    run = world.run()
+    assert run.status == 0
+    assert "incomplete" not in run.console + run.stdout
+    assert len(world.log()) == 3
+
+
 @pytest.mark.parametrize("status", [401, 503])
 def test_OneVizion_out_of_reach_is_told_on_stdout_in_a_scheduled_run(world, status):
     world.onevizion.fault("/api/", times=None, status=status, body="no")
     run = world.run()
     assert run.status == 2
-    assert any(line.startswith("Error: OneVizion") for line in run.stdout.splitlines())
+    assert any(
+        line.startswith("Error: ") and "OneVizion answered %d" % status in line for line in run.stdout.splitlines()
+    )
 
 
 def test_no_secret_reaches_any_output_whatever_the_services_answer(world):
@@ -215,10 +238,10 @@ def test_a_bug_behind_the_post_does_not_send_the_message_twice_and_ends_no_run(w
 def test_a_bug_costs_its_record_keeps_its_traceback_in_the_log_without_secrets_and_the_others_go_on(world, monkeypatch):
     compose = delivery.compose
 
-    def broken(record, ov_url):
+    def broken(record, *others):
         if record.subject == "bad":
             raise KeyError("the token is xoxb-test-token")
-        return compose(record, ov_url)
+        return compose(record, *others)
 
     monkeypatch.setattr(delivery, "compose", broken)
     bad, good = world.record(subj="bad"), world.record(subj="good")
