@@ -44,14 +44,15 @@ class Outcomes:
 
     async def _record_attempt(self, delivery: Delivery, failure: Failure) -> None:
         delivery.attempts += 1
-        again = failure.ends_run or (
-            failure.retryable and (self._workers.ends() or self.gets_another_attempt(delivery))
-        )
         text = redacted("%s%s" % (self._beginning([delivery]), failure), self._settings.secrets())
         try:
             await self._workers.call(self._onevizion.add_attempt, delivery.record.id, text)
         except Failure as unrecorded:
             PROGRESS.warning("%s: %s", delivery, unrecorded)
+        # Looked at only now: this failure, or others at the same time, may have ended the run.
+        again = failure.ends_run or (
+            failure.retryable and (self._workers.ends() or self.gets_another_attempt(delivery))
+        )
         if again and not self._workers.ends():
             self.try_later(delivery)
         delivery.state = PENDING if again else FAILED
@@ -93,6 +94,7 @@ class Outcomes:
             if delivery.state == FAILED:
                 delivery.state = PENDING
                 self.unsaved[delivery] = NotifQueueStatus.FAIL_WILL_RETRY
+                LOG.warning("%s: not final after all: it failed with many others, and is pending again", delivery)
         await asyncio.gather(*[self._save_once_more(*item) for item in list(self.unsaved.items())])
 
     async def _save_once_more(self, delivery: Delivery, status: NotifQueueStatus) -> None:
@@ -120,7 +122,7 @@ class Outcomes:
     def tell(self, deliveries: List[Delivery], failure: Failure) -> None:
         """Say why records were not sent: on the console at every attempt, in the integration log after the last."""
         first, text = deliveries[0], self._beginning(deliveries) + str(failure)
-        if first.state == PENDING and self.gets_another_attempt(first):
+        if first.state == PENDING and (self._workers.ends() or self.gets_another_attempt(first)):
             PROGRESS.warning("%s; another attempt follows", text)
             return
         ids = ranges([delivery.record.id for delivery in deliveries])
