@@ -9,7 +9,7 @@ import signal
 import socket
 import threading
 import time
-from typing import Any, Callable, Iterable, List, Optional, Set, TypeVar
+from typing import Any, Callable, Dict, Iterable, List, Optional, TypeVar
 
 import requests
 import requests.adapters
@@ -30,8 +30,7 @@ IDLE_LIMIT_SECONDS = 4.0
 WAIT_LIMIT_SECONDS = 20  # what one call waits before a repeat when the service names a longer time
 # After SIGTERM or SIGINT: so long for the calls that are under way, then so long for saving what became of them.
 FINISH_SECONDS = 6.0
-SAVE_SECONDS = 2.0
-SHORT_SECONDS = 5.0  # a call that may take no longer ends by itself soon enough
+SAVE_SECONDS = 1.5  # each of an attempt, its status, the status once more, and a log entry: below 15 s with the above
 
 
 class Interruption:
@@ -41,7 +40,7 @@ class Interruption:
         self.signal_number = 0
         self._requested = threading.Event()
         self._abandoned = False
-        self._waiting: Set[queue.Queue[Any]] = set()
+        self._waiting: Dict[threading.Thread, queue.Queue[Any]] = {}  # for the answer of a call, by its thread
         self._wake: List[Callable[[], None]] = []
 
     def listen(self) -> None:
@@ -99,15 +98,15 @@ class Interruption:
             except BaseException as error:  # raised below, in the thread that waits
                 answers.put((None, error))
 
-        if seconds > SHORT_SECONDS:
-            self._waiting.add(answers)
-        threading.Thread(target=work, name="call", daemon=True).start()
+        thread = threading.Thread(target=work, name="call", daemon=True)
+        self._waiting[thread] = answers
+        thread.start()
         try:
             answer, error = answers.get(timeout=min(seconds, SAVE_SECONDS) if self._abandoned else seconds)
         except queue.Empty:
             raise TimeoutError("no answer in %d s" % seconds) from None
         finally:
-            self._waiting.discard(answers)
+            del self._waiting[thread]
         if error is not None:
             raise error
         return answer  # type: ignore[no-any-return] # a queue has one type for all its items
@@ -115,35 +114,31 @@ class Interruption:
     def abandon(self) -> None:
         """Let nobody wait any longer for the calls that are under way."""
         self._abandoned = True
-        for answers in list(self._waiting):
+        for answers in list(self._waiting.values()):
             answers.put((None, TimeoutError("no answer before the run had to end")))
 
     def repeat(
-        self,
-        ask: Callable[[], Answer],
-        pauses: Iterable[float],
-        may_repeat: Callable[[Failure], bool],
-        limit_seconds: float = CALL_LIMIT_SECONDS,
+        self, ask: Callable[[], Answer], pauses: Iterable[float], may_repeat: Callable[[Failure], bool]
     ) -> Answer:
         """Return what `ask` returns, asking again after these pauses (in seconds), or later if the service says so.
 
+        To be called by what `within` calls.
+
         :param may_repeat: tells of a failure whether to ask again
-        :param limit_seconds: after which nobody waits for the answer, and a late repeat would undo what came since
         :raises Failure: the last one
         """
-        give_up_at = time.monotonic() + limit_seconds
         for pause in itertools.chain(pauses, [None]):
             try:
                 return ask()
             except Failure as failure:
-                if pause is None or self._abandoned or not may_repeat(failure):
+                if pause is None or not may_repeat(failure):
                     raise
                 wanted = failure.wait_seconds
                 seconds = pause if wanted is None or math.isnan(wanted) else min(max(pause, wanted), WAIT_LIMIT_SECONDS)
-                if time.monotonic() + seconds > give_up_at:
-                    raise
                 PROGRESS.info("waiting %g s before asking again: %s", seconds, failure)
             self.wait(seconds)
+            if threading.current_thread() not in self._waiting:
+                raise TimeoutError("given up meanwhile")  # or it would change something behind the run's back
         raise AssertionError("not reached")
 
 

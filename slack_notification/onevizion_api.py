@@ -271,7 +271,7 @@ class OneVizion:
         pauses = RETRY_PAUSES_SECONDS if repeat else ()
         try:
             answer = self._interruption.within(
-                limit_seconds, lambda: self._interruption.repeat(ask, pauses, may_repeat, limit_seconds)
+                limit_seconds, lambda: self._interruption.repeat(ask, pauses, may_repeat)
             )
         except Failure as failure:
             self._count(repeat and failure.retryable, failure)
