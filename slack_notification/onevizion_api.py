@@ -298,6 +298,8 @@ class OneVizion:
         self, method: str, path: str, doing: str, privilege: str, accept: Sequence[int], **options: Any
     ) -> requests.Response:
         """Ask once. An answer of the API is never elsewhere: a redirect leads to a login page, unless for a file."""
+        if method == "GET" and self._interruption.requested():
+            raise Failure("the run was interrupted", retryable=True)
         options.setdefault("allow_redirects", False)
         options["timeout"] = (CONNECT_TIMEOUT_SECONDS, READ_TIMEOUT_SECONDS)
         try:

@@ -23,6 +23,7 @@ class Workers:
         self.over: asyncio.Future[None] = self.loop.create_future()  # done when the run has to end
         self.answered_at = time.monotonic()  # when a call for a record last came to its end
         self._interruption = interruption
+        self._under_way = 0  # calls in workers
         self._pool = ThreadPoolExecutor(WORKERS + SPARE_WORKERS, thread_name_prefix="worker")
         asyncio.set_event_loop(self.loop)
         self._places = asyncio.Semaphore(WORKERS)
@@ -33,7 +34,8 @@ class Workers:
         try:
             self.loop.run_until_complete(coroutine)
         finally:
-            self._interruption.abandon()  # so that the workers come back
+            if self._under_way:
+                self._interruption.abandon()  # so that the workers come back
             self._pool.shutdown(wait=False)
             asyncio.set_event_loop(None)
             self.loop.close()
@@ -67,7 +69,11 @@ class Workers:
 
     async def in_worker(self, function: Callable[..., Any], *arguments: Any) -> Any:
         """Return what a blocking function returns that is called in a worker at once; it is no progress of the run."""
-        return await self.loop.run_in_executor(self._pool, functools.partial(function, *arguments))
+        self._under_way += 1
+        try:
+            return await self.loop.run_in_executor(self._pool, functools.partial(function, *arguments))
+        finally:
+            self._under_way -= 1
 
     def _wake(self) -> None:
         if not self.loop.is_closed():
