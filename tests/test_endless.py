@@ -172,7 +172,7 @@ def test_a_run_without_progress_ends_itself_and_says_why(world, monkeypatch):
     monkeypatch.setattr(delivery, "STALL_SECONDS", 0.6)
     monkeypatch.setattr(delivery, "LOOK_AGAIN_SECONDS", 0.1)
     monkeypatch.setattr(delivery, "CALL_LIMIT_SECONDS", 0.1)
-    posted, waiting = world.record(), world.record()
+    _, waiting = world.record(), world.record()
     world.slack.fault(POST, times=None, drip_body=0.02)
     run = world.run()
     assert run.status == 2

@@ -1,8 +1,13 @@
 """OneVizion's bad days: what it refuses or does not answer costs as few records as it can, and none for a setting."""
 
+import itertools
+import signal
+
 import pytest
+import requests
 
 from slack_notification import calls, onevizion_api
+from tests.world import CapturedWaits
 
 POST = "chat.postMessage"
 STATUS = "PATCH .*update_status"
@@ -285,3 +290,179 @@ def test_the_token_does_not_follow_a_redirect_of_Slack(world, status):
     world.slack.fault(POST, times=None, status=status, headers={"Location": world.onevizion.url + "/api/steal"})
     assert world.run().status == 1
     assert world.onevizion.calls_to("/api/steal") == []
+
+
+# A wrong setting.
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        {"status": 400, "body": "Bad Request"},
+        {"status": 404, "body": "no such page"},
+        {"status": 404, "body": "<html>404</html>", "content_type": "text/html; charset=undefined"},
+        {"status": 404, "body": "Field SLACK_CHANNEL not found"},
+        {"status": 403, "body": "no"},
+        {"status": 302, "headers": {"Location": "/login"}},
+    ],
+)
+def test_where_no_users_field_can_be_read_it_is_the_setting_and_the_queue_stays_as_it_was(world, fault):
+    world.settings = {"maxAttempts": 3, "nextAttemptDelay": 0}
+    records = [world.record(status="FAIL_WILL_RETRY" if number % 2 else "NOT_SENT") for number in range(40)]
+    before = dict(world.onevizion.statuses)
+    world.onevizion.fault("/trackors/", times=None, **fault)
+    run = world.run()
+    assert run.status == 2
+    assert world.onevizion.history == []
+    assert world.onevizion.statuses == before
+    assert not world.onevizion.attempts
+    assert world.slack.calls_to(POST) == []
+    assert len(world.onevizion.calls_to("/trackors/")) <= len(records)
+    (error,) = [entry for entry in world.onevizion.log if entry.level == "Error"]
+    assert "the records that are left stay in the queue" in error.message
+    assert "Traceback" not in run.console
+
+
+@pytest.mark.parametrize("fault", [{"status": 400}, {"status": 404, "body": "no"}, {"status": 403}])
+def test_where_one_user_alone_cannot_be_read_it_costs_that_users_records_only(world, fault):
+    bad, good = [world.record("ops") for _ in range(2)], [world.record("dev") for _ in range(5)]
+    trackors = [world.onevizion.users[world.onevizion.records[number]["userId"]] for number in range(2)]
+    world.onevizion.fault("/trackors/(%d|%d)" % tuple(trackors), times=None, **fault)
+    assert world.run().status == 1
+    assert {world.onevizion.status(record) for record in bad} == {"FAIL"}
+    assert {world.onevizion.status(record) for record in good} == {"SUCCESS"}
+
+
+@pytest.mark.parametrize("status", [400, 404])
+def test_where_no_user_can_be_read_at_all_the_queue_stays_as_it_was(world, status):
+    records = [world.record() for _ in range(3)]
+    world.onevizion.fault("/users", times=None, status=status, body="no")
+    assert world.run().status == 2
+    assert {world.onevizion.status(record) for record in records} == {"NOT_SENT"}
+    assert not world.onevizion.attempts
+
+
+def test_a_trackor_that_does_not_exist_is_that_users_fault_though_there_is_no_other_user(world):
+    record = world.record()
+    world.onevizion.trackors.clear()
+    assert world.run().status == 1
+    assert world.onevizion.status(record) == "FAIL"
+
+
+# The counter of failed calls.
+
+
+def failing_statuses(world, failing):
+    """Run with one channel whose records' SENDING cannot be saved for those in `failing` (numbers from 0)."""
+    world.settings = {"maxAttempts": 1}
+    records = [world.record(subj=str(number)) for number in range(24)]
+    bad = {records[number] for number in failing}
+    number_of = lambda call: int(call.path.split("/")[-2])  # noqa: E731
+    world.onevizion.fault(STATUS, times=None, where=lambda call: number_of(call) in bad, status=500)
+    return records, world.run()
+
+
+def test_nine_failed_calls_in_a_row_and_a_success_go_on(world):
+    # One channel: its records go one after the other. The last status that the run puts back is a call, too.
+    records, run = failing_statuses(world, set(range(9)))
+    assert run.status == 1
+    assert [world.onevizion.status(record) for record in records] == ["NOT_SENT"] * 9 + ["SUCCESS"] * 15
+
+
+def test_ten_failed_calls_in_a_row_end_the_run(world):
+    records, run = failing_statuses(world, set(range(10)))
+    assert run.status == 2
+    assert {world.onevizion.status(record) for record in records} == {"NOT_SENT"}
+    assert "(10 calls in a row failed)" in run.console
+    assert world.slack.calls_to(POST) == []
+
+
+def test_a_success_begins_the_count_of_failed_calls_anew(world):
+    records, run = failing_statuses(world, set(range(9)) | set(range(10, 19)))
+    assert run.status == 1
+    assert world.onevizion.status(records[9]) == "SUCCESS"
+    assert {world.onevizion.status(record) for record in records[19:]} == {"SUCCESS"}
+
+
+def test_failed_attempts_and_failed_log_entries_are_no_failed_calls(world):
+    bad = [world.record("nowhere%d" % number) for number in range(15)]
+    good = world.record()
+    world.onevizion.fault(ATTEMPTS, times=None, status=500)
+    world.onevizion.fault("/logs", times=None, status=500)
+    assert world.run().status == 1
+    assert {world.onevizion.status(record) for record in bad} == {"FAIL"}
+    assert world.onevizion.status(good) == "SUCCESS"
+
+
+# What is asked of OneVizion, and for how long.
+
+
+def test_an_answer_that_does_not_come_is_asked_for_again(world, monkeypatch):
+    monkeypatch.setattr(onevizion_api, "READ_TIMEOUT_SECONDS", 0.2)
+    world.record()
+    slow = world.onevizion.fault("GET .*notif/queue", delay=2.0)
+    assert world.run().status == 0
+    assert (slow.applied, len(world.onevizion.calls_to("GET .*notif/queue"))) == (1, 2)
+
+
+def test_a_failure_that_is_temporary_splits_no_chunk_of_users(world):
+    world.settings = {"maxAttempts": 1}
+    records = [world.record() for _ in range(7)]
+    world.onevizion.fault("/users", times=None, status=500)
+    assert world.run().status == 1
+    assert len(world.onevizion.calls_to("/users")) == 1
+    assert {world.onevizion.status(record) for record in records} == {"FAIL"}
+
+
+def test_a_read_is_not_asked_for_again_after_an_interruption(world):
+    world.record()
+    interruption = CapturedWaits()
+    world.onevizion.on("GET .*notif/queue", lambda call: interruption.interrupt(signal.SIGTERM))
+    world.onevizion.fault("GET .*notif/queue", times=None, status=503)
+    run = world.run(interruption=interruption)
+    assert run.status == 128 + signal.SIGTERM
+    assert run.waits == []
+    assert len(world.onevizion.calls_to("GET .*notif/queue")) == 1
+
+
+def test_no_further_user_is_read_after_an_interruption(world):
+    records = [world.record() for _ in range(200)]
+    interruption = CapturedWaits()
+    world.onevizion.on("/trackors/", lambda call: interruption.interrupt(signal.SIGTERM))
+    world.onevizion.fault("/trackors/", times=None, delay=0.1)
+    assert world.run(interruption=interruption).status == 128 + signal.SIGTERM
+    assert len(world.onevizion.calls_to("/trackors/")) < 50
+    assert {world.onevizion.status(record) for record in records} == {"NOT_SENT"}
+
+
+@pytest.mark.parametrize("fault", [{"status": 503}, {"cut": "before"}])
+def test_a_status_is_asked_for_again_after_an_interruption(world, fault):
+    record = world.record()
+    interruption = CapturedWaits()
+    world.slack.on(POST, lambda call: interruption.interrupt(signal.SIGTERM))
+    order = world.onevizion.fault(STATUS, 3, where=lambda call: call.query["status"] == "SUCCESS", **fault)
+    run = world.run(interruption=interruption)
+    assert run.status == 128 + signal.SIGTERM
+    assert order.applied == 3
+    assert run.waits == list(onevizion_api.RETRY_PAUSES_SECONDS)
+    assert world.onevizion.status(record) == "SUCCESS"
+
+
+# Files.
+
+
+def test_a_file_is_asked_for_unpacked(world):
+    world.record(blob_ids=[world.onevizion.add_file("plan.pdf", b"content")])
+    assert world.run().status == 0
+    asked = world.onevizion.calls_to("/files/") + world.onevizion.storage.calls_to("/files/")
+    assert {call.headers["accept-encoding"] for call in asked} == {"identity"}
+
+
+def test_a_file_that_is_shorter_than_was_announced_stays_a_link(world, monkeypatch):
+    # Older HTTP libraries tell nobody that a connection was cut in the middle of a body.
+    whole = requests.Response.iter_content
+    monkeypatch.setattr(requests.Response, "iter_content", lambda *a: itertools.islice(whole(*a), 2))
+    world.record(blob_ids=[world.onevizion.add_file("plan.pdf", b"x" * (2 * onevizion_api.FILE_CHUNK_BYTES + 1))])
+    assert world.run().status == 0
+    assert world.slack.files == []
+    assert "could not be read to its end (131072 of 131073 bytes)" in " ".join(world.log("Warning"))

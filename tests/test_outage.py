@@ -135,7 +135,9 @@ def test_a_channel_that_cannot_be_posted_to_is_asked_for_once_and_is_one_entry_o
     assert len([call for call in world.slack.calls_to(POST) if call.form["channel"] == "#opps"]) == 1
     assert statuses(world, records) == ["FAIL"] * 120
     assert {len(world.onevizion.attempts[record]) for record in records} == {1}
-    assert all("record %d for jdoe (101) not delivered to #opps: " % r in world.onevizion.attempts[r][0] for r in records)
+    assert all(
+        "record %d for jdoe (101) not delivered to #opps: " % r in world.onevizion.attempts[r][0] for r in records
+    )
     assert statuses(world, [good]) == ["SUCCESS"]
     (entry,) = [entry for entry in world.onevizion.log if entry.level == "Error"]
     assert entry.message.startswith("120 records for jdoe (101) not delivered to #opps: no such channel")
