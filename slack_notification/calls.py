@@ -28,9 +28,12 @@ FILE_LIMIT_SECONDS = 600  # for the content of a file, which can be large
 # message was posted. Servers keep connections for 5 s and more.
 IDLE_LIMIT_SECONDS = 4.0
 WAIT_LIMIT_SECONDS = 20  # what one call waits before a repeat when the service names a longer time
-# After SIGTERM or SIGINT: so long for the calls that are under way, then so long for saving what became of them.
+# After SIGTERM or SIGINT: so long for the calls that are under way, then so long for each call that saves what became
+# of them, and so long for all of those.
 FINISH_SECONDS = 6.0
-SAVE_SECONDS = 1.5  # each of an attempt, its status, the status once more, and a log entry: below 15 s with the above
+SAVE_SECONDS = 1.5
+SAVE_ALL_SECONDS = 4.0
+SHORT_SECONDS = 5.0  # a call that may take no longer, such as a log entry, is made even later
 
 
 class Interruption:
@@ -40,6 +43,7 @@ class Interruption:
         self.signal_number = 0
         self._requested = threading.Event()
         self._abandoned = False
+        self._end_at = math.inf  # of time.monotonic; a call that begins later is not made
         self._waiting: Dict[threading.Thread, queue.Queue[Any]] = {}  # for the answer of a call, by its thread
         self._wake: List[Callable[[], None]] = []
 
@@ -63,6 +67,7 @@ class Interruption:
         """End the run: nothing new is begun, and a call under way has FINISH_SECONDS. The first signal counts."""
         if not self._requested.is_set():
             self.signal_number = signal_number
+            self._end_at = time.monotonic() + FINISH_SECONDS + SAVE_ALL_SECONDS
             self._requested.set()
             for wake in self._wake:
                 wake()
@@ -98,6 +103,8 @@ class Interruption:
             except BaseException as error:  # raised below, in the thread that waits
                 answers.put((None, error))
 
+        if seconds > SHORT_SECONDS and time.monotonic() > self._end_at:
+            raise TimeoutError("no answer before the run had to end")
         thread = threading.Thread(target=work, name="call", daemon=True)
         self._waiting[thread] = answers
         thread.start()

@@ -42,12 +42,17 @@ def ranges(ids: Sequence[int]) -> str:
 def save_all(onevizion: OneVizion, ids: Sequence[int], status: NotifQueueStatus) -> Dict[int, Failure]:
     """Save a status for these records; return what went wrong, by record."""
     failed: Dict[int, Failure] = {}
+    ended: List[Failure] = []  # what every other record would meet too
 
     def save(record_id: int) -> None:
         try:
+            if ended:
+                raise ended[0]
             onevizion.save_status(record_id, status)
         except Failure as failure:
             failed[record_id] = failure
+            if failure.ends_run:
+                ended.append(failure)
 
     with ThreadPoolExecutor(SAVERS) as pool:
         list(pool.map(save, ids))
@@ -59,13 +64,15 @@ def save_posted(onevizion: OneVizion, journal: Journal) -> List[int]:
     journal.drop_old()
     posted = [row.record for row in journal.begun().values() if row.posted >= row.parts > 0]
     failed = save_all(onevizion, posted, NotifQueueStatus.SUCCESS)
-    for record_id in posted:
-        if record_id not in failed:
-            journal.end(record_id)
-            LOG.info("record %d: posted by an earlier run, SUCCESS saved now", record_id)
-    for record_id, failure in failed.items():
-        text = "record %d: posted by an earlier run, SUCCESS not saved; the next run tries again: %s"
-        LOG.error(text, record_id, failure)
+    saved = [record_id for record_id in posted if record_id not in failed]
+    for record_id in saved:
+        journal.end(record_id)
+    if saved:
+        text = "%d record(s) posted by an earlier run: SUCCESS saved now"
+        LOG.info(text, len(saved), extra={"details": [ranges(saved)]})
+    if failed:
+        text = "%d record(s) posted by an earlier run: SUCCESS not saved, the next run tries again: %s"
+        LOG.error(text, len(failed), list(failed.values())[0], extra={"details": [ranges(list(failed))]})
     return sorted(failed)
 
 
