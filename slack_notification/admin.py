@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import re
 import sys
 from typing import Callable, Dict, List, Sequence
 
@@ -273,15 +274,14 @@ def resend(typed: Sequence[str], onevizion: OneVizion, journal: Journal, say_lin
     :param typed: ids, and ranges of ids such as 4711-4720
     """
     ids: List[int] = []
-    for text in typed:
-        first, _, last = text.replace(",", "").partition("-")
-        numbers = [first, last or first]
-        if not all(number.isdigit() and len(number) < 19 for number in numbers):
+    for text in filter(None, re.split("[, ]+", " ".join(typed))):
+        found = re.match(r"([0-9]{1,18})(?:-([0-9]{1,18}))?\Z", text)
+        if found is None:
             raise RunError("--resend takes record ids, such as 4711 or 4711-4720, not %s" % quoted(text))
-        low, high = map(int, numbers)
+        low, high = int(found.group(1)), int(found.group(2) or found.group(1))
         if not 0 <= high - low < RANGE_LIMIT:
             raise RunError("--resend takes ranges that begin with the smaller id, not %s" % quoted(text))
-        ids += range(low, high + 1)
+        ids += [record_id for record_id in range(low, high + 1) if record_id not in ids]
     failed = save_all(onevizion, ids, NotifQueueStatus.NOT_SENT)
     for record_id in ids:
         if record_id in failed:
