@@ -98,7 +98,7 @@ class Journal:
     def _open(self) -> sqlite3.Connection:
         os.close(os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600))
         os.chmod(self._path, 0o600)  # the file beside it takes its mode from this one
-        db = sqlite3.connect(self._path, isolation_level=None)
+        db = sqlite3.connect(self._path, timeout=1.0, isolation_level=None)
         try:
             for statement in OPENING:
                 db.execute(statement).fetchall()
