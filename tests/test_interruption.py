@@ -1,4 +1,4 @@
-"""SIGTERM and SIGINT: what is on its way is finished, nothing new is begun, nothing stays in SENDING, the end is near."""
+"""SIGTERM and SIGINT: what is on its way is finished, nothing new begins, nothing stays in SENDING, the end is near."""
 
 import contextlib
 import os
@@ -15,7 +15,7 @@ from slack_notification.journal import JOURNAL_FILE, Journal
 from tests.world import PROCESS_TIMEOUT_SECONDS, World, finish
 
 POST = "chat.postMessage"
-LONG = "word " * 3000  # six parts
+LONG = "".join("word%05d " % number for number in range(1600))  # six parts
 SIGNALS = [signal.SIGTERM, signal.SIGINT]
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="signals of another kind")

@@ -1,0 +1,440 @@
+"""What one run knows, the next one knows: the journal, and what a run does with it."""
+
+import contextlib
+import os
+import sqlite3
+import stat
+import threading
+import time
+
+import pytest
+
+from slack_notification.journal import FORMAT, JOURNAL_FILE, KEPT_SECONDS, Journal
+from tests.quick import journal_files, quick_directory, read_rows
+from tests.world import PROCESS_TIMEOUT_SECONDS, finish
+
+POST = "chat.postMessage"
+SAVE = "PATCH .*update_status"
+LONG = "".join("word%05d " % number for number in range(1600))
+LONG_PARTS = 6
+
+not_windows = pytest.mark.skipif(os.name == "nt", reason="other signals, modes and limits")
+
+
+def saves(status):
+    return lambda call: call.query["status"] == status
+
+
+def killed_at(world, server, match, times, where=lambda call: True, work=False):
+    """Run the program and kill it when so many calls have arrived; they are never answered."""
+    enough, arrived = threading.Event(), []
+
+    def count(call):
+        if where(call):
+            arrived.append(call)
+            if len(arrived) >= times:
+                enough.set()
+
+    fault = server.fault(match, None, where=where, delay=600, work=work)
+    server.on(match, count)
+    process = world.start(cwd=quick_directory(world))
+    assert enough.wait(PROCESS_TIMEOUT_SECONDS)
+    while work and len(world.slack.messages) < times:  # the stand-in works after it has told of the call
+        time.sleep(0.01)
+    process.kill()
+    assert finish(process).status == -9
+    server.clear_faults()
+    return fault
+
+
+def next_run(world):
+    return world.run_process(cwd=quick_directory(world))
+
+
+def rows(world):
+    return read_rows(world.path)
+
+
+def begin(world, record, posted, parts, since=None):
+    """Note in the journal that an earlier run has posted so many parts of a record."""
+    os.makedirs(world.path, exist_ok=True)
+    path = os.path.join(world.path, JOURNAL_FILE)
+    with contextlib.closing(Journal(path)) as journal:
+        journal.begin(record, parts)
+        if posted:
+            journal.note_posted(record, "C0000000001", "1.1", posted, parts, "")
+    if since is not None:
+        with contextlib.closing(sqlite3.connect(path)) as db, db:
+            db.execute("UPDATE begun SET since = ? WHERE record = ?", (since, record))
+
+
+# The four cases, in runs of their own process
+
+
+def test_a_run_posts_nothing_again_for_which_OneVizion_did_not_take_SUCCESS(world):
+    records = [world.record() for _ in range(6)]
+    world.onevizion.fault(SAVE, None, where=saves("SUCCESS"), status=502)
+    first = next_run(world)
+    assert first.status == 1
+    assert "delivered, but SUCCESS not saved; the next run saves it, and posts nothing again" in first.console
+    assert {row.posted for row in rows(world).values()} == {1}
+    assert set(rows(world)) == set(records)
+    world.onevizion.clear_faults()
+    assert next_run(world).status == 0
+    assert [world.onevizion.status(record) for record in records] == ["SUCCESS"] * 6
+    assert len(world.texts()) == len(world.slack.calls_to(POST)) == 6
+    assert rows(world) == {}
+
+
+@not_windows
+def test_a_run_posts_nothing_again_that_was_posted_when_kill_9_ended_the_one_before_it(world):
+    for number in range(12):
+        world.slack.add_channel("c%d" % number)
+    records = [world.record("c%d" % number) for number in range(12)]
+    killed_at(world, world.onevizion, SAVE, 12, saves("SUCCESS"))
+    assert len(world.slack.messages) == 12
+    assert {world.onevizion.status(record) for record in records} == {"SENDING"}
+    run = next_run(world)
+    assert run.status == 0
+    assert len(world.slack.messages) == 12
+    assert {world.onevizion.status(record) for record in records} == {"SUCCESS"}
+    assert "12 record(s) posted by an earlier run: SUCCESS saved now" in run.console
+    assert "twice" not in run.console
+
+
+@not_windows
+def test_a_long_message_cut_off_after_three_parts_goes_on_with_the_fourth_in_the_same_thread(world):
+    record = world.record(msg=LONG)
+    sent = []
+
+    def fourth(call):
+        if call not in sent:
+            sent.append(call)
+        return len(sent) > 3
+
+    killed_at(world, world.slack, POST, 1, fourth)
+    assert len(world.slack.messages) == rows(world)[record].posted == 3
+    assert next_run(world).status == 0
+    first, *replies = world.slack.messages
+    assert len(replies) == LONG_PARTS - 1
+    assert {reply.thread_ts for reply in replies} == {first.ts}
+    words = [word for text in world.texts() for word in text.split() if word.startswith("word")]
+    assert words == LONG.split()
+    assert world.onevizion.status(record) == "SUCCESS"
+    assert rows(world) == {}
+
+
+@not_windows
+def test_records_that_OneVizion_hides_in_SENDING_are_delivered_by_the_next_run(world):
+    world.onevizion.hides_sending = True
+    for number in range(30):
+        world.slack.add_channel("c%d" % number)
+    records = [world.record("c%d" % number) for number in range(30)]
+    killed_at(world, world.slack, POST, 30)
+    assert {world.onevizion.status(record) for record in records} == {"SENDING"}
+    run = next_run(world)
+    assert run.status == 0
+    assert {world.onevizion.status(record) for record in records} == {"SUCCESS"}
+    assert len(world.slack.messages) == 30
+    assert "30 record(s) were being sent when an earlier run was cut off, and may arrive twice" in run.console
+    for record in records:
+        after_the_kill = [status for each, status in world.onevizion.history if each == record][1:]
+        assert after_the_kill == ["FAIL_WILL_RETRY", "SENDING", "SUCCESS"]
+
+
+# What stands in it, and when
+
+
+@not_windows
+def test_no_text_no_name_and_no_key_ever_stands_in_the_journal_and_only_its_owner_may_read_it(world):
+    user = world.onevizion.add_user("ops", key="Jane Doe")
+    world.onevizion.add_record(user, subj="Salaries", msg=LONG)
+    killed_at(world, world.slack, POST, 1, lambda call: call.form.get("thread_ts"))
+    files = journal_files(world.path)
+    assert len(files) == 2
+    content = b""
+    for path in files:
+        assert stat.S_IMODE(os.stat(path).st_mode) == 0o600
+        with open(path, "rb") as file:
+            content += file.read()
+    assert b"C0000000001" in content
+    secrets = [world.slack.token, world.onevizion.access_key, world.onevizion.secret_key]
+    for text in ["Salaries", "word0", "Jane", "ops", "USER", "127.0.0.1"] + secrets:
+        assert text.encode() not in content
+
+
+def seen_rows(world, record, *arguments):
+    """Run the program; return (status, posted parts in the journal) at each save of a status, and what is left."""
+    seen = []
+
+    def look(call):
+        row = read_rows(world.path).get(record)
+        seen.append((call.query["status"], row and row.posted))
+
+    world.onevizion.on(SAVE, look)
+    world.run(*arguments)
+    return seen, rows(world)
+
+
+def test_a_row_is_written_before_SENDING_changed_after_each_answer_and_deleted_after_SUCCESS(world):
+    record = world.record(msg=LONG)
+    posted = []
+    world.slack.on(POST, lambda call: posted.append(read_rows(world.path)[record].posted))
+    assert seen_rows(world, record) == ([("SENDING", 0), ("SUCCESS", LONG_PARTS)], {})
+    assert posted == list(range(LONG_PARTS))
+
+
+def test_a_row_is_deleted_after_FAIL(world):
+    record = world.record()
+    world.slack.fault(POST, None, error="is_archived")
+    assert seen_rows(world, record) == ([("SENDING", 0), ("FAIL", 0)], {})
+
+
+def test_a_row_is_kept_while_another_attempt_follows_and_that_goes_on_with_the_next_part(world):
+    world.settings["maxAttempts"] = 2
+    record = world.record(msg=LONG)
+    world.slack.fault(POST, after=2, error="internal_error")
+    first, second = [("SENDING", 0), ("FAIL_WILL_RETRY", 2)], [("SENDING", 2), ("SUCCESS", LONG_PARTS)]
+    assert seen_rows(world, record) == (first + second, {})
+    assert len(world.texts()) == LONG_PARTS
+
+
+def test_a_row_is_kept_where_OneVizion_does_not_take_FAIL(world):
+    record = world.record()
+    world.slack.fault(POST, None, error="is_archived")
+    world.onevizion.fault(SAVE, None, where=saves("FAIL"), status=500)
+    assert world.run().status == 1
+    assert set(rows(world)) == {record}
+
+
+def test_a_run_that_delivers_nothing_begins_nothing(world):
+    world.record(None)
+    world.run()
+    assert rows(world) == {}
+
+
+# A journal that cannot be used
+
+
+def spoilt(path):
+    with open(path, "wb") as file:
+        file.write(b"spoilt " * 1000)
+
+
+def damaged(path):
+    with contextlib.closing(Journal(path)) as journal:
+        for record in range(200):
+            journal.begin(record, 1)
+    with open(path, "r+b") as file:
+        file.seek(100)
+        file.write(b"\xff" * 8000)
+
+
+def of_another_version(path):
+    with contextlib.closing(sqlite3.connect(path)) as db:
+        db.execute("CREATE TABLE begun (something TEXT)")
+        db.execute("PRAGMA user_version = %d" % (FORMAT + 1))
+
+
+def of_other_columns(path):
+    with contextlib.closing(sqlite3.connect(path)) as db:
+        db.execute("CREATE TABLE begun (something TEXT)")
+
+
+def a_directory(path):
+    os.makedirs(path)
+
+
+def a_directory_that_stays(path):  # as in a directory that lets nobody write
+    os.makedirs(path)
+    os.makedirs(os.path.join(path + ".bad", "full"))
+
+
+@pytest.mark.parametrize(
+    "make", [spoilt, damaged, of_another_version, of_other_columns, a_directory, a_directory_that_stays]
+)
+def test_a_journal_that_cannot_be_used_is_put_aside_with_one_warning_and_the_run_goes_on(world, make):
+    path = os.path.join(world.directory(), JOURNAL_FILE)
+    make(path)
+    record = world.record()
+    assert world.run().status == 0
+    assert world.onevizion.status(record) == "SUCCESS"
+    assert len(world.log("Warning")) == 1
+    assert "cannot be used" in world.log("Warning")[0]
+    assert os.path.exists(path + ".bad")
+    if make is not a_directory_that_stays:
+        world.record()
+        assert world.run().status == 0
+        assert len(world.log("Warning")) == 1
+        assert rows(world) == {}
+
+
+@not_windows
+def test_a_disk_that_is_full_in_the_middle_of_a_run_costs_a_warning_and_no_record(world):
+    import resource
+
+    limit = lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (30000, 30000))  # noqa: E731
+    records = [world.record() for _ in range(12)]
+    environment = dict(os.environ, PYTHONDONTWRITEBYTECODE="1")
+    run = world.run_process(cwd=quick_directory(world), preexec_fn=limit, env=environment)
+    assert run.status == 0
+    assert {world.onevizion.status(record) for record in records} == {"SUCCESS"}
+    assert len(world.texts()) == 12
+    assert len(world.log("Warning")) == 1
+    assert "cannot be used" in world.log("Warning")[0]
+
+
+def test_a_directory_that_is_made_anew_simply_has_no_journal(world):
+    record = world.record(status="SENDING")
+    assert world.run().status == 0
+    assert world.log("Warning") == ["1 record(s) were being sent when an earlier run was cut off, and may arrive twice"]
+    assert world.onevizion.status(record) == "SUCCESS"
+
+
+def test_rows_older_than_30_days_are_dropped_with_a_warning_that_names_them(world):
+    now = int(time.time())
+    begin(world, 1, 2, 5, since=now - KEPT_SECONDS - 60)
+    begin(world, 2, 1, 1, since=now - KEPT_SECONDS - 60)
+    begin(world, 3, 1, 1, since=now - KEPT_SECONDS + 3600)
+    world.onevizion.fault(SAVE, None, status=404)
+    world.run()
+    assert world.onevizion.log[1].message.startswith("2 record(s) were begun more than 30 days ago")
+    assert (world.onevizion.log[1].level, world.onevizion.log[1].description) == ("Warning", "1, 2")
+    assert set(rows(world)) == {3}
+
+
+# What a run does with it
+
+
+def left_after_three_parts(world):
+    """A record of which a run has posted three parts; Slack lets nobody post in its channel for an hour then."""
+    record = world.record(msg=LONG)
+    closed = {"status": 429, "headers": {"Retry-After": "3600"}}
+    world.slack.fault(POST, None, after=3, **closed)
+    assert world.run().status == 1
+    assert rows(world)[record].posted == len(world.texts()) == 3
+    world.slack.clear_faults()
+    return record
+
+
+def test_a_message_that_has_changed_since_is_posted_again_from_the_start_with_a_warning(world):
+    record = left_after_three_parts(world)
+    world.onevizion.records[0]["msg"] = "Other " + LONG
+    assert world.run().status == 0
+    assert len(world.texts()) == 3 + LONG_PARTS
+    text = "its message has changed since 3 part(s) were posted, and is posted again from the start"
+    assert text in world.log("Warning")[-1]
+    assert world.onevizion.status(record) == "SUCCESS"
+
+
+def test_a_message_whose_posted_parts_are_the_same_goes_on_though_its_end_has_changed(world):
+    left_after_three_parts(world)
+    world.onevizion.records[0]["msg"] = LONG + "and the end"
+    assert world.run().status == 0
+    assert len(world.texts()) == LONG_PARTS
+    assert "and the end" in world.texts()[-1]
+
+
+def test_a_long_message_that_OneVizion_hides_goes_on_with_its_next_part(world):
+    record = left_after_three_parts(world)
+    world.onevizion.hides_sending = True
+    world.onevizion.statuses[record] = "SENDING"
+    assert world.run().status == 0
+    assert len(world.texts()) == LONG_PARTS
+    assert world.onevizion.status(record) == "SUCCESS"
+
+
+def test_what_is_hidden_and_cannot_be_made_pending_now_is_left_to_the_next_run(world):
+    world.onevizion.hides_sending = True
+    record = world.record(status="SENDING")
+    begin(world, record, 0, 1)
+    world.onevizion.fault(SAVE, None, status=500)
+    world.run()
+    assert set(rows(world)) == {record}
+    world.onevizion.clear_faults()
+    assert world.run().status == 0
+    assert (world.onevizion.status(record), len(world.texts())) == ("SUCCESS", 1)
+
+
+@pytest.mark.parametrize("status", ["NOT_SENT", "SENDING", "FAIL_WILL_RETRY"])
+def test_a_record_that_is_posted_is_not_posted_again_whatever_the_queue_says(world, status):
+    record, other = world.record(status=status), world.record()
+    begin(world, record, 1, 1)
+    world.onevizion.fault("PATCH .*/%d/" % record, None, status=500)
+    assert world.run().status == 1
+    assert world.onevizion.status(other) == "SUCCESS"
+    assert len(world.texts()) == 1
+    assert set(rows(world)) == {record}
+    assert any("SUCCESS not saved, the next run tries again" in message for message in world.log("Error"))
+    world.onevizion.clear_faults()
+    assert world.run().status == 0
+    assert world.onevizion.status(record) == "SUCCESS"
+    assert len(world.slack.calls_to(POST)) == 1
+    assert rows(world) == {}
+
+
+def test_a_run_with_nothing_pending_that_cannot_save_SUCCESS_of_an_earlier_one_exits_with_1(world):
+    record = world.record()
+    begin(world, record, 1, 1)
+    world.onevizion.fault(SAVE, None, status=500)
+    assert world.run().status == 1
+    assert set(rows(world)) == {record}
+
+
+def test_SUCCESS_of_an_earlier_run_is_saved_before_the_queue_is_read(world):
+    begin(world, world.record(), 1, 1)
+    assert world.run().status == 0
+    asked = [call.method for call in world.onevizion.calls_to("notif/queue")]
+    assert asked == ["PATCH", "GET"]
+
+
+@not_windows
+def test_while_a_run_has_the_journal_another_run_and_a_dry_run_leave_it_alone(world):
+    record = world.record()
+    arrived, go_on = threading.Event(), threading.Event()
+    world.slack.on(POST, lambda call: arrived.set() or go_on.wait(PROCESS_TIMEOUT_SECONDS))
+    process = world.start()
+    try:
+        assert arrived.wait(PROCESS_TIMEOUT_SECONDS)
+        second, dry = world.run_process(cwd=world.path), world.run_process("--dry-run", cwd=world.path)
+        assert (second.status, dry.status) == (0, 0)
+        assert "another run is in progress" in second.console
+        assert "is in use by another run" in dry.console
+        assert set(rows(world)) == {record}
+    finally:
+        go_on.set()
+    assert finish(process).status == 0
+    assert rows(world) == {}
+    assert not os.path.exists(os.path.join(world.path, JOURNAL_FILE + ".bad"))
+    assert len(world.texts()) == 1
+
+
+# --check and --dry-run
+
+
+def test_check_says_how_many_records_the_journal_holds(world):
+    world.record()
+    assert "journal" not in world.run("--check").stdout
+    for record, posted in ((1, 0), (2, 3), (3, 9)):
+        begin(world, record, posted, 9)
+    before = rows(world)
+    lines = [line for line in world.run("--check").stdout.splitlines() if "journal" in line]
+    assert lines == ["[ ok ] journal: 3 record(s) begun by an earlier run and not ended"]
+    assert rows(world) == before
+
+
+def test_dry_run_shows_what_would_only_be_saved_and_where_a_message_would_go_on(world):
+    left_after_three_parts(world)
+    posted = world.record()
+    begin(world, posted, 1, 1)
+    before = rows(world)
+    saved = list(world.onevizion.history)
+    lines = world.run("--dry-run").stdout.splitlines()
+    assert "record %d: would only save SUCCESS, an earlier run has posted it" % posted in lines
+    assert [line for line in lines if "would go on" in line] == [
+        "record 4711 for USER-1001 (101): would go on with part 4 of %d" % LONG_PARTS
+    ]
+    shown = [line for line in lines if line.startswith("record 4711") and "to #ops" in line]
+    assert ["part %d of" % number in line for number, line in enumerate(shown, 4)] == [True] * 3
+    assert rows(world) == before
+    assert world.onevizion.history == saved
