@@ -281,7 +281,8 @@ def resend(typed: Sequence[str], onevizion: OneVizion, journal: Journal, say_lin
         low, high = int(found.group(1)), int(found.group(2) or found.group(1))
         if not 0 <= high - low < RANGE_LIMIT:
             raise RunError("--resend takes ranges that begin with the smaller id, not %s" % quoted(text))
-        ids += [record_id for record_id in range(low, high + 1) if record_id not in ids]
+        ids += range(low, high + 1)
+    ids = list(dict.fromkeys(ids))
     failed = save_all(onevizion, ids, NotifQueueStatus.NOT_SENT)
     for record_id in ids:
         if record_id in failed:

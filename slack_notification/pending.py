@@ -42,17 +42,12 @@ def ranges(ids: Sequence[int]) -> str:
 def save_all(onevizion: OneVizion, ids: Sequence[int], status: NotifQueueStatus) -> Dict[int, Failure]:
     """Save a status for these records; return what went wrong, by record."""
     failed: Dict[int, Failure] = {}
-    ended: List[Failure] = []  # what every other record would meet too
 
     def save(record_id: int) -> None:
         try:
-            if ended:
-                raise ended[0]
             onevizion.save_status(record_id, status)
         except Failure as failure:
             failed[record_id] = failure
-            if failure.ends_run:
-                ended.append(failure)
 
     with ThreadPoolExecutor(SAVERS) as pool:
         list(pool.map(save, ids))

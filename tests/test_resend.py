@@ -54,7 +54,7 @@ def test_a_run_without_failures_names_no_command(world):
 
 
 @pytest.mark.parametrize(
-    "arguments, ids",
+    ("arguments", "ids"),
     [
         (["4711", "4713"], [4711, 4713]),
         (["4711-4713"], [4711, 4712, 4713]),
