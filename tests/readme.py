@@ -1,7 +1,7 @@
 """What README.md shows and says of the program, made from the program itself.
 
-`python -m tests.readme` writes the outputs shown in README.md anew; tests/test_readme.py compares them, and the table
-of failures, with the program.
+`python -m tests.readme` writes the outputs that README.md and tests/README.md show anew, and prints the program's
+texts of failures; tests/test_readme.py compares both with the program.
 """
 
 import ast
@@ -11,33 +11,34 @@ import re
 import subprocess
 import sys
 import tempfile
-from typing import Callable, Dict, Iterator, List, Optional, Tuple
+import textwrap
+from typing import Callable, Dict, Iterator, List, NamedTuple, Tuple
 
-from slack_notification import slack_api
-from tests.sandbox.directory import ROOT
+from tests.sandbox.directory import EXAMPLE_SERVICE_ID, ROOT
 from tests.sandbox.onevizion import OneVizion
 from tests.sandbox.scenes import seed
 from tests.sandbox.slack import Slack
 from tests.world import World
 
 README = os.path.join(ROOT, "README.md")
-# What tells an admin that something did not work: its first argument is the text.
-TELLING = (
-    "Failure",
-    "UnknownField",
-    "RunError",
-    "passing_failure",
-    "LOG.error",
-    "LOG.warning",
-    "LOG.exception",
-    "PROGRESS.warning",
-    "_tell",
+FOR_DEVELOPERS = os.path.join(ROOT, "tests", "README.md")
+WIDTH = 90  # of an output: GitHub shows no more without scrolling
+# Calls that tell an admin of a failure: the first argument is the text.
+TELLING = ("Failure", "RunError", "temporary", "warning", "error", "exception", "log_problems")
+# Functions whose every text is told to an admin by such a call, though not written in it.
+TOLD = ("json_fault", "unknown_keys", "warnings_of", "settings_problems", "faults", "_fault", "use_packages", "_install")
+TOLD += ("refuse_import", "only_run", "leave_to_other_run", "put_back", "_save_once_more", "_tell", "read_platform")
+TOLD += ("_end_of_line", "drop_old", "_put_aside", "unreachable", "_unreachable", "_refusal", "tell", "save_posted")
+# Pieces of texts, and texts that are no failure.
+NO_FAILURE = re.compile(
+    r"This is final|records: |failed: |-m pip install|did you mean|it is not used|^and |^Expecting|^Unterminated|^Extra"
+    r"|^installing|^Install what|SUCCESS saved now|^OneVizion answered … when|^delivered 0"
 )
 
 
-def read_readme() -> str:
-    """Return the text of README.md."""
-    with open(README, encoding="utf-8") as file:
+def read(path: str) -> str:
+    """Return the text of a file."""
+    with open(path, encoding="utf-8") as file:
         return file.read()
 
 
@@ -45,11 +46,17 @@ def read_readme() -> str:
 
 
 def normalised(text: str) -> str:
-    """Return an output with what changes from run to run (ports, times, durations) as it stands in README.md."""
+    """Return an output as a README shows it: folded, and without what changes from run to run (ports, times)."""
     text = re.sub(r"(127\.0\.0\.1|localhost):\d+", r"\1:8080", text)
     text = re.sub(r"\b\d\d:\d\d:\d\d\b", "12:00:00", text)
     text = re.sub(r"in \d+\.\d s\b", "in 5.8 s", text)
-    return "\n".join(line.rstrip() for line in text.strip("\n").split("\n"))
+    return "\n".join(folded(line.rstrip()) for line in text.strip("\n").split("\n"))
+
+
+def folded(line: str) -> str:
+    """Return a line folded to WIDTH, what follows indented below its first word."""
+    indent = " " * (len(line) - len(line.lstrip()) + 4)
+    return "\n".join(textwrap.wrap(line, WIDTH, subsequent_indent=indent, break_on_hyphens=False)) or line
 
 
 def sandbox_output() -> str:
@@ -58,79 +65,102 @@ def sandbox_output() -> str:
     return subprocess.check_output(command, cwd=ROOT, universal_newlines=True, stderr=subprocess.STDOUT)
 
 
-def output_of(mode: str, broken: Optional[Dict[str, str]] = None) -> str:
+def output_of(mode: str, **broken: str) -> str:
     """Return what a mode of the program prints with the sandbox's queue, and with settings that are broken."""
     with tempfile.TemporaryDirectory() as path:
         world = World(path)
-        world.onevizion, world.slack = OneVizion(), Slack()
+        world.onevizion, world.slack = OneVizion(service_id=EXAMPLE_SERVICE_ID), Slack()
         with world:
             seed(world.onevizion, world.slack)
-            world.settings = dict(broken or {})
+            world.settings = dict(broken)
             return world.run(mode).stdout
 
 
-OUTPUTS: Dict[str, Callable[[], str]] = {
-    "python -m tests.sandbox": sandbox_output,
-    "python module.py --check": lambda: output_of("--check", {"ovSecretKey": "mistyped"}),
-    "python module.py --dry-run": lambda: output_of("--dry-run"),
+class Output(NamedTuple):
+    """An output that a README shows: where, and what makes it."""
+
+    path: str
+    make: Callable[[], str]
+
+
+OUTPUTS: Dict[str, Output] = {
+    "python -m tests.sandbox": Output(FOR_DEVELOPERS, sandbox_output),
+    "python module.py --check": Output(README, lambda: output_of("--check", ovSecretKey="mistyped")),
+    "python module.py --dry-run": Output(FOR_DEVELOPERS, lambda: output_of("--dry-run")),
 }
 BLOCK = "<!-- output of {} -->\n```text\n"
 
 
 def split_at_output(readme: str, command: str) -> Tuple[str, str, str]:
-    """Return what stands in README.md before, in and behind the output that it shows of a command."""
+    """Return what stands in a README before, in and behind the output that it shows of a command."""
     start = readme.index(BLOCK.format(command)) + len(BLOCK.format(command))
-    end = readme.index("\n```", start)
+    end = readme.index("\n```\n<!-- end -->", start)
     return readme[:start], readme[start:end], readme[end:]
 
 
-# The table of failures
+# The texts of failures
 
 
-def program_source() -> str:
-    """Return the text of module.py and of all its parts."""
-    parts = sorted(glob.glob(os.path.join(ROOT, "slack_notification", "*.py")))
-    texts = []
-    for path in [os.path.join(ROOT, "module.py")] + parts:
-        with open(path, encoding="utf-8") as file:
-            texts.append(file.read())
-    return "\n".join(texts)
+def program_files() -> List[str]:
+    """Return module.py and all its parts."""
+    return [os.path.join(ROOT, "module.py")] + sorted(glob.glob(os.path.join(ROOT, "slack_notification", "*.py")))
 
 
 def failure_texts() -> List[str]:
-    """Return every text by which module.py tells of a failure, with … for what differs from case to case."""
-    tree = ast.parse(program_source())
-    constants = {
-        node.targets[0].id: node.value
-        for node in ast.walk(tree)
-        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name)
-    }
-    texts = []
-    for function in ast.walk(tree):
-        if isinstance(function, ast.FunctionDef):
-            local = dict(constants)
-            for node in ast.walk(function):
-                if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
-                    local[node.targets[0].id] = node.value
-            for node in calls_of(function):
-                if node.args and name_of(node.func) in TELLING:
-                    texts += templates(node.args[-1 if name_of(node.func) == "_tell" else 0], local)
-    return sorted({text for text in texts if re.search(r"[a-z]{3}", text)})
+    """Return every text by which the program tells of a failure, with … for what differs from case to case.
+
+    Slack's own error codes have a table of their own.
+    """
+    texts = set()
+    for path in program_files():
+        if os.path.basename(path) == "slack_errors.py":
+            continue
+        tree = ast.parse(read(path))
+        constants = assigned(tree.body)
+        for node in constants.get("REASONS", ast.Tuple(elts=[])).elts:  # type: ignore[attr-defined]
+            texts.add(template(node.elts[1].value))
+        for function in filter(is_function, ast.walk(tree)):
+            body = list(ast.walk(function))
+            local = dict(constants, **assigned(body))
+            for call in body:
+                if isinstance(call, ast.Call) and name_of(call.func) in TELLING and call.args:
+                    texts.update(templates(call.args[0], local))
+            if function.name in TOLD:
+                texts.update(template(node) for node in told(function))
+    return sorted(text for text in texts if re.search(r"[a-z]{3} [a-z]|[a-z]{3}: ", text) and not NO_FAILURE.search(text))
 
 
-def calls_of(function: ast.FunctionDef) -> Iterator[ast.Call]:
-    """Yield the calls that a function makes."""
-    for node in ast.walk(function):
-        if isinstance(node, ast.Call):
-            yield node
+def assigned(body: List[ast.stmt]) -> Dict[str, ast.expr]:
+    """Return what is assigned to names in these statements, the last one each."""
+    single = [node for node in body if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name)]
+    return {node.targets[0].id: node.value for node in single}  # type: ignore[attr-defined]
+
+
+def is_function(node: ast.AST) -> bool:
+    """Tell whether this is where a function is defined."""
+    return isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))
+
+
+def told(function: ast.FunctionDef) -> Iterator[str]:
+    """Yield the texts that stand in a function, but for its docstring."""
+    for statement in function.body[1 if ast.get_docstring(function) else 0 :]:
+        for node in ast.walk(statement):
+            text = literal(node)
+            if isinstance(node, ast.expr) and isinstance(text, str):
+                yield text
+
+
+def literal(node: ast.AST) -> object:
+    """Return the value of an expression that is a literal, else None."""
+    try:
+        return ast.literal_eval(node)  # type: ignore[arg-type]
+    except (ValueError, TypeError, SyntaxError):
+        return None
 
 
 def name_of(function: ast.expr) -> str:
-    """Return the name by which a function is called: `Failure`, `LOG.error`, `_tell` of self._tell."""
-    if isinstance(function, ast.Attribute):
-        owner = function.value.id + "." if isinstance(function.value, ast.Name) else ""
-        return owner + function.attr if owner in ("LOG.", "PROGRESS.") else function.attr
-    return function.id if isinstance(function, ast.Name) else ""
+    """Return the last name by which a function is called: `Failure`, `warning` of LOG.warning."""
+    return getattr(function, "attr", "") or getattr(function, "id", "")
 
 
 def templates(node: ast.expr, constants: Dict[str, ast.expr]) -> List[str]:
@@ -139,23 +169,28 @@ def templates(node: ast.expr, constants: Dict[str, ast.expr]) -> List[str]:
         return templates(node.left, constants)
     if isinstance(node, ast.Name) and node.id in constants and not isinstance(constants[node.id], ast.Name):
         return templates(constants[node.id], {key: value for key, value in constants.items() if key != node.id})
-    try:
-        text = ast.literal_eval(node)
-    except ValueError:
-        return []
-    return [re.sub(r"(…[ :]*)+…", "…", re.sub(r"%[sdg]", "…", text))] if isinstance(text, str) else []
+    text = literal(node)
+    return [template(text)] if isinstance(text, str) else []
+
+
+def template(text: str) -> str:
+    """Return a text with … for what is put into it."""
+    return re.sub(r"(…[ :]*)+…", "…", re.sub(r"%[sdg]|\\\d", "…", text)).strip()
+
+
+def explains(span: str, text: str) -> bool:
+    """Tell whether a text of a README, with … for what differs or is left out, stands for a text of the program."""
+    pattern = ".*".join(re.escape(piece.strip()) for piece in span.split("…"))
+    return bool(re.match(pattern if not span.startswith("…") else ".*" + pattern, text)) and len(span) > 8
 
 
 def main() -> None:
-    """Write the outputs in README.md anew, and print the failure texts."""
-    readme = read_readme()
-    for command, make in OUTPUTS.items():
-        before, _, behind = split_at_output(readme, command)
-        readme = before + normalised(make()) + behind
-    with open(README, "w", encoding="utf-8") as file:
-        file.write(readme)
+    """Write the outputs anew, and print the texts of failures."""
+    for command, (path, make) in OUTPUTS.items():
+        before, _, behind = split_at_output(read(path), command)
+        with open(path, "w", encoding="utf-8") as file:
+            file.write(before + normalised(make()) + behind)
     print("\n".join(failure_texts()))
-    print(sorted(set(slack_api.ERRORS_THAT_END_THE_RUN.values()) | set(slack_api.PERMANENT_ERRORS.values())))
 
 
 if __name__ == "__main__":
