@@ -26,7 +26,16 @@ WIDTH = 90  # of an output: GitHub shows no more without scrolling
 # Calls that tell an admin of a failure: the first argument is the text.
 TELLING = ("Failure", "RunError", "temporary", "warning", "error", "exception", "log_problems")
 # Functions whose every text is told to an admin by such a call, though not written in it.
-TOLD = ("json_fault", "unknown_keys", "warnings_of", "settings_problems", "faults", "_fault", "use_packages", "_install")
+TOLD = (
+    "json_fault",
+    "unknown_keys",
+    "warnings_of",
+    "settings_problems",
+    "faults",
+    "_fault",
+    "use_packages",
+    "_install",
+)
 TOLD += ("refuse_import", "only_run", "leave_to_other_run", "put_back", "_save_once_more", "_tell", "read_platform")
 TOLD += ("_end_of_line", "drop_old", "_put_aside", "unreachable", "_unreachable", "_refusal", "tell", "save_posted")
 # Pieces of texts, and texts that are no failure.
@@ -94,8 +103,8 @@ BLOCK = "<!-- output of {} -->\n```text\n"
 def split_at_output(readme: str, command: str) -> Tuple[str, str, str]:
     """Return what stands in a README before, in and behind the output that it shows of a command."""
     start = readme.index(BLOCK.format(command)) + len(BLOCK.format(command))
-    end = readme.index("\n```\n<!-- end -->", start)
-    return readme[:start], readme[start:end], readme[end:]
+    end = readme.index("```\n<!-- end -->", start)
+    return readme[:start], readme[start:end].rstrip("\n"), readme[end:]
 
 
 # The texts of failures
@@ -127,7 +136,9 @@ def failure_texts() -> List[str]:
                     texts.update(templates(call.args[0], local))
             if function.name in TOLD:
                 texts.update(template(node) for node in told(function))
-    return sorted(text for text in texts if re.search(r"[a-z]{3} [a-z]|[a-z]{3}: ", text) and not NO_FAILURE.search(text))
+    return sorted(
+        text for text in texts if re.search(r"[a-z]{3} [a-z]|[a-z]{3}: ", text) and not NO_FAILURE.search(text)
+    )
 
 
 def assigned(body: List[ast.stmt]) -> Dict[str, ast.expr]:
@@ -188,8 +199,9 @@ def main() -> None:
     """Write the outputs anew, and print the texts of failures."""
     for command, (path, make) in OUTPUTS.items():
         before, _, behind = split_at_output(read(path), command)
+        text = before + normalised(make()) + "\n" + behind
         with open(path, "w", encoding="utf-8") as file:
-            file.write(before + normalised(make()) + behind)
+            file.write(text)
     print("\n".join(failure_texts()))
 
 
