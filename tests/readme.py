@@ -127,7 +127,7 @@ def failure_texts() -> List[str]:
         tree = ast.parse(read(path))
         constants = assigned(tree.body)
         for node in constants.get("REASONS", ast.Tuple(elts=[])).elts:  # type: ignore[attr-defined]
-            texts.add(template(node.elts[1].value))
+            texts.add(template(str(literal(node.elts[1]))))
         for function in filter(is_function, ast.walk(tree)):
             body = list(ast.walk(function))
             local = dict(constants, **assigned(body))

@@ -64,11 +64,12 @@ def test_every_error_code_of_Slack_stands_in_the_table_once_with_the_beginning_o
     for code, (_, advice) in slack_errors.ERRORS.items():
         (row,) = [row for row in rows if "`%s`" % code in row]
         beginning = row.split(" | ")[1].rstrip(" |").split("…")[0]
-        assert len(beginning) >= 8 and advice.startswith(beginning), row
+        assert len(beginning) >= 8, row
+        assert advice.startswith(beginning), row
 
 
 @pytest.mark.parametrize(
-    "heading, kinds",
+    ("heading", "kinds"),
     [
         ("The run ends", [slack_errors.END_RUN]),
         ("Not delivered, nor", [slack_errors.CHANNEL]),
@@ -132,7 +133,7 @@ def test_the_files_that_the_platform_looks_for_are_there():
     assert "## %s\n" % module.VERSION in readme.read(os.path.join(ROOT, ".github", "CHANGELOG.md"))
 
 
-@pytest.mark.parametrize("path, pixels", [("icon.png", 60), (os.path.join(".github", "app-icon.png"), 512)])
+@pytest.mark.parametrize(("path", "pixels"), [("icon.png", 60), (os.path.join(".github", "app-icon.png"), 512)])
 def test_the_icons_are_as_large_as_the_platforms_want_them(path, pixels):
     with open(os.path.join(ROOT, path), "rb") as file:
         header = file.read(24)
@@ -154,4 +155,5 @@ def test_the_changes_point_to_sections_that_are_there():
     headings = {re.sub("[^a-z0-9 -]", "", line.lstrip("# ").lower()).replace(" ", "-") for line in TEXT.splitlines()}
     changes = readme.read(os.path.join(ROOT, ".github", "CHANGELOG.md"))
     anchors = re.findall(r"README\.md#([^)]+)\)", changes)
-    assert anchors and set(anchors) <= headings
+    assert anchors
+    assert set(anchors) <= headings
