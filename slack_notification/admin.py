@@ -257,7 +257,7 @@ def send_test(
     typed: str, settings: Settings, interruption: Interruption, say_line: Callable[[str], None], version: str
 ) -> int:
     """Post a short message to a channel, typed as in the field; print where it arrived; return the exit status."""
-    text = "Test message of Slack-notification %s: the app may write here." % version
+    text = "Test message of Slack-notification %s: the app can post here." % version
     try:
         channel = channel_from_field(typed)
         posted = Slack(settings, interruption).post(channel, notice(text, settings.ov_url))
@@ -286,7 +286,7 @@ def resend(typed: Sequence[str], onevizion: OneVizion, journal: Journal, say_lin
     failed = save_all(onevizion, ids, NotifQueueStatus.NOT_SENT)
     for record_id in ids:
         if record_id in failed:
-            say_line("record %d: not made pending: %s" % (record_id, failed[record_id]))
+            say_line("record %d: could not be made pending: %s" % (record_id, failed[record_id]))
         else:
             journal.end(record_id)
             say_line("record %d: pending again" % record_id)

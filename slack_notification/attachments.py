@@ -113,11 +113,11 @@ class Attachments:
                 file = self._onevizion.fetch_file(blob_id, content)
                 name[0] = "file %s" % quoted(file.name)
                 if file.size_bytes == 0:
-                    raise Failure("it is empty, and Slack takes no empty files")
+                    raise Failure("it is empty, and Slack accepts no empty files")
                 content.seek(0)
                 self._slack.share_file(file, content, posted_of(delivery))
         except OSError as error:
-            reason = "no room for it in the directory for temporary files (%s)" % error.strerror
+            reason = "it cannot be stored in the directory for temporary files (%s)" % error.strerror
             raise Failure(reason) from error
 
     def _is_new(self, channel: str, reason: str) -> bool:

@@ -67,7 +67,7 @@ class Journal:
         oldest = int(time.time()) - KEPT_SECONDS
         dropped = [row[0] for row in self._do("SELECT record FROM begun WHERE since < ?", oldest)]
         if dropped:
-            text = "%d record(s) were begun more than 30 days ago and never ended: the journal forgets them"
+            text = "%d record(s) were started more than 30 days ago and never finished: the journal drops them"
             LOG.warning(text, len(dropped), extra={"details": [", ".join(map(str, dropped))]})
             self._do("DELETE FROM begun WHERE since < ?", oldest)
 

@@ -184,7 +184,7 @@ class OneVizion:
                 raise Failure("link the user to another trackor: trackor %d does not exist" % trackor_id)
             raise self._refusal(404, doing, "")
         if response.status_code == 403:
-            text = "give the account R on the user trackor type and on the tab that holds the field: it may not read %s"
+            text = "give the account R on the user trackor type and on the tab that holds the field: it cannot read %s"
             raise Failure(text % field, code="field")
         values = self._json(response, dict, doing)
         by_name = {key.upper(): "" if value is None else str(value) for key, value in values.items()}

@@ -86,7 +86,7 @@ def read_pending(onevizion: OneVizion, service_id: int, journal: Journal) -> Que
     if hidden:
         failed = save_all(onevizion, hidden, NotifQueueStatus.FAIL_WILL_RETRY)
         for record_id, failure in failed.items():
-            PROGRESS.warning("record %d: begun by an earlier run, and not in the queue: %s", record_id, failure)
+            PROGRESS.warning("record %d: started by an earlier run, but missing from the queue: %s", record_id, failure)
         records = onevizion.notif_queue(service_id)
     nameless = sum(1 for raw in records if read_record(raw) is None)
     if nameless:

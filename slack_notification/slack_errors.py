@@ -29,7 +29,7 @@ REPORT = "Slack refuses this message: send it another way, and report this to th
 NO_CHANNEL = "no such channel, or a private one: correct the channel (private: its ID), or invite the app"
 NOT_ALLOWED = "the channel's settings do not let the app post there: change them, or use another channel"
 NO_REPLIES = "the thread takes no replies: read the rest of the message in OneVizion"
-MIGRATION = "Slack moves the workspace to an Enterprise organization: wait; the next run tries again"
+MIGRATION = "Slack is moving the workspace to an Enterprise organization: wait; the next run tries again"
 INVITE_FOR_FILES = "invite the app to the channel (for files the scope chat:write.public is not enough)"
 ADD_SCOPE = "add the %s under OAuth & Permissions of the app, and install it again"
 
@@ -74,7 +74,7 @@ ERRORS: Dict[str, Tuple[str, str]] = {
         "your Slack administrators have disabled sending messages to this channel: ask them",
     ),
     "messages_tab_disabled": (CHANNEL, "turn on the Messages Tab under App Home of the app"),
-    "team_not_found": (CHANNEL, "enter the channel's ID (C…): a token of an organization takes no names"),
+    "team_not_found": (CHANNEL, "enter the channel's ID (C…): an organization's token accepts no names"),
     "user_not_found": (CHANNEL, "no such person in Slack: correct the member ID"),
     "user_disabled": (CHANNEL, "this person's Slack account is deactivated: enter another channel or member ID"),
     "cannot_dm_bot": (CHANNEL, "this member ID is an app's: enter the one of a person"),
@@ -105,7 +105,7 @@ ERRORS: Dict[str, Tuple[str, str]] = {
         "the workspace sends more than its plan allows: wait, or change its plan",
     ),
     "team_added_to_org": (RETRY_NOT_POSTED, MIGRATION),
-    "external_channel_migrating": (RETRY_NOT_POSTED, "Slack moves the channel: wait; the next run tries again"),
+    "external_channel_migrating": (RETRY_NOT_POSTED, "Slack is moving the channel: wait; the next run tries again"),
 }
 
 
