@@ -149,6 +149,10 @@ class Interruption:
         raise AssertionError("not reached")
 
 
+# What a request raises that gets no answer. ValueError, TypeError: an address, also a proxy's, that only fails when used.
+NO_ANSWER = (requests.RequestException, OSError, ValueError, TypeError)
+
+
 class FreshConnections:
     """Closes a pooled connection that has been idle for too long, instead of using it again."""
 
@@ -209,7 +213,13 @@ class Session(requests.Session):  # type: ignore[misc]
 
 def was_sent(error: BaseException) -> bool:
     """Tell whether a request that failed may have reached the service."""
-    never_begun = (requests.ConnectTimeout, requests.exceptions.ProxyError, requests.exceptions.SSLError, ValueError)
+    never_begun = (
+        requests.ConnectTimeout,
+        requests.exceptions.ProxyError,
+        requests.exceptions.SSLError,
+        ValueError,
+        TypeError,
+    )
     causes = chain(error)
     return not isinstance(error, never_begun) and not any(isinstance(cause, NewConnectionError) for cause in causes)
 
@@ -243,7 +253,11 @@ REASONS = (
         r"CERTIFICATE_VERIFY_FAILED",
         "its certificate is signed by an unknown authority: name yours in REQUESTS_CA_BUNDLE",
     ),
-    (r"(?i)proxy URL|Invalid proxy", "HTTPS_PROXY is not an address of a proxy such as http://proxy.example.com:3128"),
+    # The last two: an address without a host, or with a port that is no number.
+    (
+        r"(?i)proxy URL|Invalid proxy|NoneType found|Failed to parse",
+        "HTTPS_PROXY is not an address of a proxy such as http://proxy.example.com:3128",
+    ),
 )
 
 

@@ -14,6 +14,7 @@ from .calls import (
     CALL_LIMIT_SECONDS,
     CONNECT_TIMEOUT_SECONDS,
     FILE_LIMIT_SECONDS,
+    NO_ANSWER,
     READ_TIMEOUT_SECONDS,
     Interruption,
     Session,
@@ -306,8 +307,7 @@ class OneVizion:
             response = self._session.request(method, self.url + path, **options)
             done = 200 <= response.status_code < 300
             page = done and not options.get("stream") and is_page(response)
-        except (requests.RequestException, OSError, ValueError) as error:
-            # ValueError: an address that only fails when it is used, such as a host name with an empty label
+        except NO_ANSWER as error:
             raise self._unreachable(doing, error) from error
         if (done and not page) or response.status_code in accept:
             return response

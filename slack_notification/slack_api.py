@@ -7,13 +7,13 @@ import re
 from typing import Any, BinaryIO, Callable, Dict, NamedTuple, Optional, Set, Tuple, TypeVar
 from urllib.parse import urlencode, urlsplit
 
-import requests
 import slack
 
 from .calls import (
     CALL_LIMIT_SECONDS,
     CONNECT_TIMEOUT_SECONDS,
     FILE_LIMIT_SECONDS,
+    NO_ANSWER,
     READ_TIMEOUT_SECONDS,
     Interruption,
     Session,
@@ -76,7 +76,7 @@ class Client(slack.WebClient):  # type: ignore[misc] # slackclient has no types
             response = self._transport.post(
                 url, data=body, headers=headers, timeout=TIMEOUTS_SECONDS, allow_redirects=False
             )
-        except (requests.RequestException, OSError, ValueError) as error:
+        except NO_ANSWER as error:
             raise unreachable(self._host, error, posting) from error
         try:
             data = json.loads(response.content.decode("utf-8-sig"))
@@ -180,7 +180,7 @@ class Slack:
             response = self._session.post(
                 url, data=content, headers=headers, timeout=TIMEOUTS_SECONDS, allow_redirects=False
             )
-        except (requests.RequestException, OSError, ValueError) as error:
+        except NO_ANSWER as error:
             host = urlsplit(url).netloc
             raise Failure("the upload to Slack failed (%s: %s)" % (host, network_reason(error))) from error
         if response.status_code != 200:
