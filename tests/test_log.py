@@ -196,6 +196,55 @@ def test_no_secret_reaches_any_output_whatever_the_services_answer(world):
         assert secret not in run.console + run.stdout + told + attempts
 
 
+@pytest.mark.parametrize(
+    "address",
+    [
+        "{}127.0.0.1:1",
+        "http://{}127.0.0.1:1",
+        "https://{}127.0.0.1:1",
+        "https://{}127.0.0.1:PORT",  # that speaks http
+        "socks5://{}127.0.0.1:1",
+        "ftp://{}127.0.0.1:1",
+        "http://{}127.0.0.1:x",
+        "http://{}[::1",
+        "http://{}127.0.0.1:1/%zz",
+        "http://{}",
+        "{}",
+    ],
+)
+def test_the_password_of_a_proxy_that_does_not_work_reaches_no_output(world, monkeypatch, address):
+    for name in ("HTTP_PROXY", "http_proxy"):
+        monkeypatch.setenv(name, address.format("ann:proxy-password@").replace("PORT", str(world.slack.port)))
+    world.record()
+    for mode in ([], ["--check"], ["--send-test", "ops"]):
+        run = world.run(*mode)
+        assert run.status != 0
+        assert "proxy-password" not in run.console + run.stdout
+        assert "Traceback" not in run.console
+        assert "Error)" not in run.console + run.stdout  # a reason in words
+
+
+def test_a_secret_in_a_traceback_reaches_no_output(world, monkeypatch):
+    secrets = [world.onevizion.access_key, world.onevizion.secret_key, world.slack.token]
+
+    def broken(*others):
+        try:
+            raise KeyError(secrets[0])
+        except KeyError as error:
+            raise ValueError("with %s\nand %s" % tuple(secrets[1:])) from error
+
+    for part, name in ((delivery, "compose"), (onevizion_api, "read_record")):
+        with monkeypatch.context() as patched:
+            patched.setattr(part, name, broken)
+            world.record()
+            run = world.run()
+        told = " ".join(entry.message + entry.description for entry in world.onevizion.log)
+        attempts = " ".join(text for texts in world.onevizion.attempts.values() for text in texts)
+        assert "ValueError" in run.console
+        for secret in secrets:
+            assert secret not in run.console + run.stdout + told + attempts
+
+
 @pytest.mark.parametrize("stream", ["1>&-", "2>&-", "1>&- 2>&-", ">/dev/full", "| true"])
 def test_streams_that_nobody_reads_change_nothing(world, stream):
     world.record()
