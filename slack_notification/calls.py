@@ -149,7 +149,7 @@ class Interruption:
         raise AssertionError("not reached")
 
 
-# What a request raises that gets no answer. ValueError, TypeError: an address, also a proxy's, that only fails when used.
+# What a request raises that gets no answer. ValueError, TypeError: an address that only fails when used, a proxy's too.
 NO_ANSWER = (requests.RequestException, OSError, ValueError, TypeError)
 
 
