@@ -181,6 +181,10 @@ def test_a_run_without_progress_ends_itself_and_says_why(world, monkeypatch):
     assert world.onevizion.status(waiting) == "NOT_SENT"
     assert world.texts() == []
     assert "Traceback" not in run.console
+    for thread in threading.enumerate():
+        if thread.name.startswith("worker"):  # the program's end would wait for it
+            thread.join(5)
+            assert not thread.is_alive()
 
 
 def test_a_run_that_waits_for_the_next_attempt_is_not_stuck(world, monkeypatch):
