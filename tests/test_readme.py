@@ -54,6 +54,11 @@ def test_every_failure_text_of_the_program_is_explained(text):
     assert [span for span in SPANS if readme.explains(span, text)]
 
 
+def test_the_functions_are_there_whose_texts_have_to_be_explained():
+    program = "".join(map(readme.read, readme.program_files()))
+    assert [name for name in readme.TOLD if "def %s(" % name not in program] == []
+
+
 @pytest.mark.parametrize("span", [span for span in SPANS if not span.startswith(("(Slack", "invalid_"))])
 def test_no_failure_text_is_explained_that_the_program_does_not_have(span):
     assert [text for text in readme.failure_texts() if readme.explains(span, text)]
