@@ -158,7 +158,7 @@ def check_recipients(
             names = missing.setdefault(str(failure), [])
             name = recipients.name(each.record) or "record %d" % each.record.id
             names += [] if name in names else [name]
-    text = "%d of %d pending record(s) have a channel in %s; whether Slack takes them, --send-test CHANNEL tells"
+    text = "%d of %d pending record(s) have a channel in %s; --send-test CHANNEL shows whether Slack accepts them"
     text = text % (found, len(pending), settings.channel_field)
     checklist.note("warn" if missing else "ok", "recipients", text)
     for reason, names in sorted(missing.items()):

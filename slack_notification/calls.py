@@ -247,11 +247,11 @@ REASONS = (
     (r"Missing dependencies for SOCKS", "a socks5:// proxy needs the Python package PySocks: use an http:// proxy"),
     (
         r"WRONG_VERSION_NUMBER|HTTPS proxy|record layer failure",
-        "it speaks http where https was expected: if HTTPS_PROXY begins with https://, let it begin with http://",
+        "it speaks http where https was expected: if HTTPS_PROXY begins with https://, change that to http://",
     ),
     (
         r"CERTIFICATE_VERIFY_FAILED",
-        "its certificate is signed by an unknown authority: name yours in REQUESTS_CA_BUNDLE",
+        "its certificate is signed by an unknown authority: set REQUESTS_CA_BUNDLE to the file of yours",
     ),
     # The last two: an address without a host, or with a port that is no number.
     (

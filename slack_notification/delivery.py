@@ -100,7 +100,9 @@ class DeliveryRun:
             look_at = look_at if now < look_at else self.workers.loop.time() + LOOK_AGAIN_SECONDS
             await self._take(again)
             if time.monotonic() - self.workers.answered_at > STALL_SECONDS:
-                self.workers.end(Failure("no call has come to an end for %d minutes" % (STALL_SECONDS / 60)))
+                self.workers.end(
+                    Failure("no call to OneVizion or Slack has ended for %d minutes" % (STALL_SECONDS / 60))
+                )
         if self._served:
             await asyncio.wait([self._idle], timeout=2 * CALL_LIMIT_SECONDS)
         await self._finish_files(self._sharing)
@@ -325,7 +327,7 @@ class DeliveryRun:
             return
         channel.closed = True
         until = time.strftime("%H:%M:%S", time.localtime(time.time() + seconds))
-        text = "%s: Slack takes nothing here until %s: its records stay in the queue, and the next run sends them"
+        text = "%s: Slack accepts no messages here until %s: its records stay in the queue, and the next run sends them"
         LOG.warning(text, channel.asked, until)
 
     def _post_failed(self, delivery: Delivery, failure: Failure) -> None:

@@ -108,7 +108,7 @@ class Recipients:
         if isinstance(trackor, Failure):
             raise trackor
         if trackor is None:
-            raise Failure("link the user to a trackor of the user trackor type: it has none")
+            raise Failure("link the user to a trackor of the user trackor type: the user has none")
         field = self._fields[trackor]
         if isinstance(field, Failure):
             raise field

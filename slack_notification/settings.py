@@ -146,7 +146,7 @@ def warnings_of(values: Dict[str, Any], schema: Dict[str, Any]) -> List[str]:
     warnings = unknown_keys(values, schema)
     address, token = values.get("ovUrl"), values.get("slackBotToken")
     if isinstance(address, str) and re.search(r"[^:/\s][/?#]+[^/\s]", address):
-        warnings.append("ovUrl: what stands behind the host name is not used: %s" % base_url(address))
+        warnings.append("ovUrl: what follows the host name is ignored; the module uses %s" % base_url(address))
     if isinstance(token, str) and token.strip().startswith("xoxe."):
         warnings.append(
             "slackBotToken works for twelve hours only (token rotation): make a new app from the README's manifest"

@@ -45,7 +45,7 @@ def test_check_prints_a_line_for_each_link_and_a_verdict_and_changes_nothing(wor
         "[ ok ] OneVizion: %s is reachable and accepts the keys; 2 record(s) pending for service 7"
         % world.onevizion.url,
         "[ ok ] recipients: 2 of 2 pending record(s) have a channel in SLACK_CHANNEL; "
-        "whether Slack takes them, --send-test CHANNEL tells",
+        "--send-test CHANNEL shows whether Slack accepts them",
         "[ ok ] Slack: the token is valid: 'onevizion' in 'Acme'",
         "[ ok ] scopes: chat:write, chat:write.public, files:write",
         "Everything works.",

@@ -176,7 +176,7 @@ def test_a_run_without_progress_ends_itself_and_says_why(world, monkeypatch):
     world.slack.fault(POST, times=None, drip_body=0.02)
     run = world.run()
     assert run.status == 2
-    assert "no call has come to an end for" in " ".join(world.log("Error"))
+    assert "no call to OneVizion or Slack has ended for" in " ".join(world.log("Error"))
     assert 3 < len(world.onevizion.calls_to(QUEUE)) < 100  # a look at the queue is no progress
     assert world.onevizion.status(waiting) == "NOT_SENT"
     assert world.texts() == []

@@ -30,12 +30,12 @@ def test_not_in_channel_reads_as_the_house_style_wants_it(world):
 PERMANENT = {
     "no user": ("", "it is addressed to an e-mail address, not to a user: choose a OneVizion user as recipient"),
     "unknown user": (" for user 987654", "choose another user: OneVizion does not know this one (deleted?)"),
-    "no trackor": (" for user 101", "link the user to a trackor of the user trackor type: it has none"),
+    "no trackor": (" for user 101", "link the user to a trackor of the user trackor type: the user has none"),
     "no value": (" for USER-1001 (101)", "the user has no channel: enter one in SLACK_CHANNEL of trackor 1001"),
     "unknown trackor": (" for user 101", "link the user to another trackor: trackor 1001 does not exist"),
     "no channel": (
         " for USER-1001 (101)",
-        "no such channel, or a private one: correct the channel (private: its ID), or invite the app "
+        "no such channel, or a private one without the app: correct it (if private, use its ID), or invite the app "
         "(Slack: channel_not_found)",
     ),
 }

@@ -193,13 +193,14 @@ FAULTS = {
         "a socks5:// proxy needs the Python package PySocks: use an http:// proxy",
         HTTPS_PROXY="socks5://ann:%s@127.0.0.1:1" % HUSH,
     ),
-    "https": Fault("if HTTPS_PROXY begins with https://, let it begin with http://", HTTPS_PROXY="https://{host}"),
+    "https": Fault("if HTTPS_PROXY begins with https://, change that to http://", HTTPS_PROXY="https://{host}"),
     "no such file": Fault(
         "the file with certificate authorities that REQUESTS_CA_BUNDLE names does not exist",
         REQUESTS_CA_BUNDLE="/nowhere/ca.pem",
     ),
     "unknown authority": Fault(
-        "its certificate is signed by an unknown authority: name yours in REQUESTS_CA_BUNDLE", REQUESTS_CA_BUNDLE=""
+        "its certificate is signed by an unknown authority: set REQUESTS_CA_BUNDLE to the file of yours",
+        REQUESTS_CA_BUNDLE="",
     ),
 }
 

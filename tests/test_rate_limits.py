@@ -86,7 +86,9 @@ def test_a_channel_that_Slack_closes_for_15_minutes_keeps_its_records_for_the_ne
     assert not world.onevizion.attempts
     assert [call.form["channel"] for call in world.slack.calls_to(POST)].count("#ops") == 1
     (warning,) = [entry for entry in world.log("Warning") if entry.startswith("#ops")]
-    assert re.match(r"#ops: Slack takes nothing here until \d\d:\d\d:\d\d: its records stay in the queue", warning)
+    assert re.match(
+        r"#ops: Slack accepts no messages here until \d\d:\d\d:\d\d: its records stay in the queue", warning
+    )
     assert world.log("Warning")[-1].startswith("delivered 5, failed 0, left pending 20")
 
 

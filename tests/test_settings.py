@@ -147,7 +147,7 @@ def test_settings_can_be_made_of_the_valid_ones_alone_and_keep_the_defaults():
 def test_what_works_but_is_hardly_meant_is_a_warning_without_a_secret():
     values = dict(VALID, ovUrl="https://acme.onevizion.com/login", slackBotToken="xoxe.xoxb-1-hush")
     path, token = settings.warnings_of(values, SCHEMA)
-    assert path == "ovUrl: what stands behind the host name is not used: https://acme.onevizion.com"
+    assert path == "ovUrl: what follows the host name is ignored; the module uses https://acme.onevizion.com"
     assert token.startswith("slackBotToken works for twelve hours only")
     assert settings.make_settings(values, SCHEMA).ov_url == "https://acme.onevizion.com"
 
