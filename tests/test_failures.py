@@ -31,11 +31,11 @@ PERMANENT = {
     "no user": ("", "it is addressed to an e-mail address, not to a user: choose a OneVizion user as recipient"),
     "unknown user": (" for user 987654", "choose another user: OneVizion does not know this one (deleted?)"),
     "no trackor": (" for user 101", "link the user to a trackor of the user trackor type: the user has none"),
-    "no value": (" for USER-1001 (101)", "the user has no channel: enter one in SLACK_CHANNEL of trackor 1001"),
+    "no value": (" for USER-1001 (101)", "the user has no channel: enter one in SLACK_CHANNEL"),
     "unknown trackor": (" for user 101", "link the user to another trackor: trackor 1001 does not exist"),
     "no channel": (
         " for USER-1001 (101)",
-        "no such channel, or a private one without the app: correct it (if private, use its ID), or invite the app "
+        "no such channel, or a private one without the app: correct the channel (private: use its ID), or invite the app "
         "(Slack: channel_not_found)",
     ),
 }
