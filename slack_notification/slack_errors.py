@@ -26,7 +26,9 @@ INSTALL_AGAIN = "install the app again and copy its new token into slackBotToken
 ASK_ADMIN = "ask an administrator of your Slack workspace to "
 NEW_VERSION = "Slack has changed: install the newest version of this module"
 REPORT = "Slack refuses this message: send it another way, and report this to the developers of this module"
-NO_CHANNEL = "no such channel, or a private one without the app: correct the channel (private: use its ID), or invite the app"
+NO_CHANNEL = (
+    "no such channel, or a private one without the app: correct the channel (private: use its ID), or invite the app"
+)
 NOT_ALLOWED = "the channel's settings do not let the app post there: change them, or use another channel"
 NO_REPLIES = "the thread takes no replies: read the rest of the message in OneVizion"
 MIGRATION = "Slack is moving the workspace to an Enterprise organization: wait; the next run tries again"

@@ -82,7 +82,9 @@ def test_check_looks_at_all_pending_records_and_names_the_users_without_a_channe
     assert run.status == 0
     counted, *reasons = lines(run, "recipients")
     assert counted[0] == "warn"
-    assert counted[1].startswith("30 of 45 pending record(s) have a channel in SLACK_CHANNEL; --send-test CHANNEL shows whether")
+    assert counted[1].startswith(
+        "30 of 45 pending record(s) have a channel in SLACK_CHANNEL; --send-test CHANNEL shows whether"
+    )
     assert {verdict for verdict, _ in reasons} == {"warn"}
     texts = "\n".join(text for _, text in reasons)
     for text in (

@@ -35,7 +35,8 @@ PERMANENT = {
     "unknown trackor": (" for user 101", "link the user to another trackor: trackor 1001 does not exist"),
     "no channel": (
         " for USER-1001 (101)",
-        "no such channel, or a private one without the app: correct the channel (private: use its ID), or invite the app "
+        "no such channel, or a private one without the app: correct the channel (private: use its ID), "
+        "or invite the app "
         "(Slack: channel_not_found)",
     ),
 }

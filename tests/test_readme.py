@@ -15,6 +15,7 @@ from tests.sandbox.directory import ROOT
 
 TEXT = readme.read(readme.README)
 FOR_DEVELOPERS = readme.read(readme.FOR_DEVELOPERS)
+TEXTS = readme.failure_texts()  # of the program
 FAILING = TEXT[TEXT.index("## When something fails") : TEXT.index("## Send again")]
 SPANS = [span for span in re.findall(r"`([^`\n]+)`", FAILING) if " " in span]
 CODES = FAILING[FAILING.index("| code |") : FAILING.index("| any other code |")]
@@ -49,7 +50,7 @@ def in_any_order(output):
     return sorted(re.sub(r"\[\d+/", "[n/", line) for line in output.split("\n"))
 
 
-@pytest.mark.parametrize("text", readme.failure_texts())
+@pytest.mark.parametrize("text", TEXTS)
 def test_every_failure_text_of_the_program_is_explained(text):
     assert [span for span in SPANS if readme.explains(span, text)]
 
@@ -61,7 +62,7 @@ def test_the_functions_are_there_whose_texts_have_to_be_explained():
 
 @pytest.mark.parametrize("span", [span for span in SPANS if not span.startswith(("(Slack", "invalid_"))])
 def test_no_failure_text_is_explained_that_the_program_does_not_have(span):
-    assert [text for text in readme.failure_texts() if readme.explains(span, text)]
+    assert [text for text in TEXTS if readme.explains(span, text)]
 
 
 def test_every_error_code_of_Slack_stands_in_the_table_once_with_the_beginning_of_its_advice():
