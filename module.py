@@ -245,6 +245,8 @@ def deliver_pending(
         LOG.warning("delivered 0, failed 0, left pending %d", len(queue.pending))
         return EXIT_SIGNAL_BASE + interruption.signal_number if interruption.requested() else EXIT_CANNOT_WORK
     files = Attachments(onevizion, slack_api, interruption, settings.upload_attachments, scopes)
+    if files.scope_is_missing:  # then no message may refer to a file
+        settings = settings._replace(upload_attachments=False)
     run = DeliveryRun(settings, onevizion, slack_api, journal, interruption, files.share, files.finish)
     try:
         run.run(queue.pending)

@@ -35,7 +35,7 @@ class Attachments:
         self._slack = slack_api
         self._interruption = interruption
         self._wanted = wanted
-        self._scope_is_missing = scopes is not None and "files:write" not in scopes
+        self.scope_is_missing = scopes is not None and "files:write" not in scopes
         self._places: Optional[asyncio.Semaphore] = None
         self._left = 0  # files that are not shared yet
         self._said: Set[Tuple[str, str]] = set()
@@ -45,7 +45,7 @@ class Attachments:
         files = delivery.record.blob_ids
         if not self._wanted or not (files or delivery.rest):
             return
-        if self._scope_is_missing:
+        if self.scope_is_missing:
             self._turn_off()
             return
         self._left += len(files)
@@ -98,7 +98,10 @@ class Attachments:
         channel = delivery.channel.asked
         reason = str(error) if isinstance(error, Failure) else "a fault in this module (%s)" % type(error).__name__
         log = LOG if self._is_new(channel, reason) else PROGRESS
-        log.warning("%s: %s stays a link in %s: %s", delivery, name, channel, reason)
+        text = "%s: %s stays a link in %s: %s"
+        if name == REST_FILE_NAME:
+            text = "%s: %s not shared in %s, read the rest in OneVizion: %s"
+        log.warning(text, delivery, name, channel, reason)
 
     def _share_rest(self, delivery: Delivery, name: List[str]) -> None:
         content = delivery.rest.encode("utf-8", "replace")

@@ -274,3 +274,25 @@ def test_a_file_over_the_limit_stays_a_link(world, monkeypatch):
 )
 def test_the_name_of_a_file_is_its_own(header, name):
     assert onevizion_api.attachment_name(header) == name
+
+
+LARGE = "\n".join("line %05d of a very long report" % number for number in range(8000))
+
+
+def test_without_the_scope_for_files_a_message_that_is_too_long_refers_to_OneVizion(world):
+    world.slack.scopes = ("chat:write", "chat:write.public")
+    world.record(msg=LARGE)
+    assert world.run().status == 0
+    assert "this is not all: read the rest in OneVizion" in world.slack.messages[-1].text
+    assert not any("message.txt" in message.text for message in world.slack.messages)
+    assert len(world.log("Warning")) == 1
+
+
+def test_a_message_txt_that_Slack_does_not_take_is_told_with_where_the_rest_is(world):
+    record = world.record(msg=LARGE)
+    world.slack.fault("getUploadURLExternal", error="storage_limit_reached")
+    assert world.run().status == 0
+    assert world.onevizion.status(record) == "SUCCESS"
+    (warning,) = world.log("Warning")
+    beginning = "record %d for USER-1001 (101): message.txt not shared in #ops, read the rest in OneVizion: " % record
+    assert warning.startswith(beginning)
