@@ -106,20 +106,21 @@ class Interruption:
         if seconds > SHORT_SECONDS and time.monotonic() > self._end_at:
             raise TimeoutError("no answer before the run had to end")
         thread = threading.Thread(target=work, name="call", daemon=True)
-        self._waiting[thread] = answers
+        if seconds > SHORT_SECONDS:
+            self._waiting[thread] = answers
         thread.start()
         try:
             answer, error = answers.get(timeout=min(seconds, SAVE_SECONDS) if self._abandoned else seconds)
         except queue.Empty:
             raise TimeoutError("no answer in %d s" % seconds) from None
         finally:
-            del self._waiting[thread]
+            self._waiting.pop(thread, None)
         if error is not None:
             raise error
         return answer  # type: ignore[no-any-return] # a queue has one type for all its items
 
     def abandon(self) -> None:
-        """Let nobody wait any longer for the calls that are under way."""
+        """Let nobody wait any longer for the calls that are under way, unless they are short ones."""
         self._abandoned = True
         for answers in list(self._waiting.values()):
             answers.put((None, TimeoutError("no answer before the run had to end")))

@@ -213,10 +213,12 @@ def test_a_file_that_never_ends_holds_up_the_end_of_the_run_for_a_limited_time(w
     monkeypatch.setattr(onevizion_api, "NAME_LIMIT_SECONDS", 0.1)
     record = world.record(blob_ids=[world.onevizion.add_file("a.txt", b"a")])
     world.onevizion.storage.fault("GET", times=None, delay=20)
+    world.onevizion.fault("POST .*logs", times=None, delay=0.35)
     run = world.run()
     assert run.status == 0
     assert world.onevizion.status(record) == "SUCCESS"
     assert world.log("Warning") == ["1 file(s) stay links: sharing them took too long"]
+    assert run.stdout == "", "an entry of the log was abandoned with the file"
 
 
 def test_the_same_reason_is_told_once_per_channel(world):
