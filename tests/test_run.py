@@ -147,6 +147,20 @@ def test_a_record_that_Slack_wanted_later_keeps_its_place_when_two_spellings_bec
     assert [int(message.text[0]) for message in world.slack.messages] == order
 
 
+def test_a_pause_that_Slack_wants_of_one_spelling_is_kept_by_both_when_they_have_become_one(world):
+    world.slack.add_channel("slow", channel_id="C0000000088")
+    for typed in ("slow", "slow", "C0000000088"):
+        world.record(typed)
+    by_id = lambda call: call.form["channel"] == "C0000000088"  # noqa: E731
+    # The refusal comes after the answer from which the run learns that both are one.
+    success = lambda call: call.query["status"] == "SUCCESS"  # noqa: E731
+    world.onevizion.fault("PATCH", times=None, where=success, delay=0.2)
+    world.slack.fault("chat.postMessage", where=by_id, status=429, headers={"Retry-After": "0.4"}, delay=0.1)
+    assert world.run().status == 0
+    first, second, _ = world.slack.messages
+    assert second.at - first.at >= 0.4
+
+
 def test_a_channel_gets_one_message_a_second_whatever_its_spelling(world, monkeypatch):
     monkeypatch.setattr(delivery, "CHANNEL_INTERVAL_SECONDS", 0.5)
     world.slack.channel_interval = 0.5
