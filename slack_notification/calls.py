@@ -206,6 +206,11 @@ class Session(requests.Session):  # type: ignore[misc]
         for scheme in ("https://", "http://"):
             self.mount(scheme, Adapter(pool_maxsize=connections))
 
+    def merge_environment_settings(self, *arguments: Any) -> Any:
+        """Return what the environment says; before 2.28, an empty variable would make requests trust any server."""
+        settings = super().merge_environment_settings(*arguments)
+        return dict(settings, verify=settings["verify"] or self.verify)
+
     def rebuild_auth(self, prepared_request: Any, response: Any) -> None:
         """Take the credentials to no other host (requests would also look into ~/.netrc here)."""
         if self.should_strip_auth(response.request.url, prepared_request.url):

@@ -37,18 +37,16 @@ class Internet(World):
     def directory(self):
         return make_directory(self.path, self.onevizion, self.slack, self.scheduled, https=True, **self.settings)
 
-    def begin(self, *arguments, **changes):
-        """Start the program as a process of its own, with these changes to the variables that lead to the proxy."""
-        return self.start(*arguments, env=dict(os.environ, **dict(self.proxy.environment(), **changes)))
+    def run_process(self, *arguments, **changes):
+        """Run the program as a process of its own, with these changes to the variables that lead to the proxy."""
+        environment = dict(os.environ, **dict(self.proxy.environment(), **changes))
+        return finish(self.start(*arguments, env=environment))
 
     def run_here(self, monkeypatch, *arguments, **changes):
         """Run the program in this process, which waits for nothing."""
         for name, value in dict(self.proxy.environment(), **changes).items():
             monkeypatch.setenv(name, value)
         return self.run(*arguments)
-
-    def run_process(self, *arguments, **changes):
-        return finish(self.begin(*arguments, **changes))
 
     def record_with_file(self, channel="ops"):
         """Queue a record with an attachment."""
@@ -86,10 +84,8 @@ def test_the_queue_of_the_sandbox_is_delivered_with_the_examples_settings(intern
 
 def test_check_dry_run_and_send_test_work_with_the_examples_settings(internet):
     internet.record()
-    check = internet.begin("--check")
-    dry_run = internet.begin("--dry-run")
+    check, dry_run = internet.run_process("--check"), internet.run_process("--dry-run")
     send_test = internet.run_process("--send-test", "dev")
-    check, dry_run = finish(check), finish(dry_run)
     assert check.stdout.splitlines()[-1] == "Everything works."
     assert "https://example.onevizion.com is reachable and accepts the keys" in check.stdout
     assert (check.status, dry_run.status, send_test.status) == (0, 0, 0)
@@ -188,7 +184,8 @@ FAULTS = {
     ),
     "403": Fault("the proxy does not allow this host: ask your network's administrator (403)", bars_all),
     "nobody there": Fault("Connection refused", HTTPS_PROXY="http://ann:%s@127.0.0.1:1" % HUSH),
-    "no host": Fault("HTTPS_PROXY is not an address of a proxy such as", HTTPS_PROXY="http://ann:%s@" % HUSH),
+    "no address": Fault("HTTPS_PROXY is not an address of a proxy such as", HTTPS_PROXY="ann:%s@proxy:abc" % HUSH),
+    "no port": Fault("HTTPS_PROXY is not an address of a proxy such as", HTTPS_PROXY="http://ann:%s@proxy:x" % HUSH),
     "socks": Fault(
         "a socks5:// proxy needs the Python package PySocks: use an http:// proxy",
         HTTPS_PROXY="socks5://ann:%s@127.0.0.1:1" % HUSH,
@@ -216,7 +213,7 @@ def test_what_is_wrong_around_the_program_is_named_for_each_service_in_words(int
     if "HTTPS_PROXY" in variables:
         variables["https_proxy"] = variables["HTTPS_PROXY"]
     run = internet.run_here(monkeypatch, "--check", **variables)
-    assert run.status == 2
+    assert run.status == 2, run.console
     for link, host in (("OneVizion", ONEVIZION_HOST), ("Slack", "slack.com")):
         (line,) = [line for line in run.stdout.splitlines() if line.startswith("[FAIL] %s: " % link)]
         assert fault.text in line
