@@ -397,3 +397,48 @@ def test_help_and_version(world):
     for option in ("--check", "--dry-run", "--send-test CHANNEL", "--version"):
         assert option in run.stdout
     assert world.run("--version").stdout == "Slack-notification %s\n" % module.VERSION
+
+
+# --resend
+
+
+def test_resend_makes_records_pending_again_and_the_next_run_sends_them(world):
+    for _ in range(4):
+        world.record(status="FAIL")
+    run = world.run("--resend", "4711-4712", "4714")
+    assert run.status == 0
+    assert run.stdout.splitlines() == ["record %d: pending again" % record for record in (4711, 4712, 4714)] + [
+        "The next run sends 4711, 4712, 4714."
+    ]
+    assert sorted(world.onevizion.history) == [(record, "NOT_SENT") for record in (4711, 4712, 4714)]
+    assert world.slack.messages == []
+    assert world.run().status == 0
+    assert len(world.texts()) == 3
+    assert world.onevizion.status(4713) == "FAIL"
+
+
+def test_resend_says_which_records_OneVizion_did_not_take(world):
+    world.record(status="FAIL")
+    run = world.run("--resend", "4711", "4800")
+    assert run.status == 1
+    assert run.stdout.splitlines()[0] == "record 4711: pending again"
+    assert run.stdout.splitlines()[1].startswith("record 4800: not made pending: ")
+    assert run.stdout.splitlines()[2] == "The next run sends 4711."
+    assert "Nothing was changed." in world.run("--resend", "4800").stdout
+
+
+def test_resend_forgets_what_an_earlier_run_had_posted(world):
+    world.record(status="FAIL")
+    begin(world, 4711, 1, 1)
+    assert world.run("--resend", "4711").status == 0
+    assert world.run().status == 0
+    assert len(world.texts()) == 1
+
+
+@pytest.mark.parametrize("typed", ["x", "4712-4711", "1-10001", "-", "4711;4712"])
+def test_resend_takes_only_ids_and_ranges(world, typed):
+    world.record(status="FAIL")
+    run = world.run("--resend", "4711", typed)
+    assert run.status == 2
+    assert "--resend takes r" in run.console or "expected at least one argument" in run.console
+    assert world.onevizion.history == []

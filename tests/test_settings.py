@@ -304,3 +304,90 @@ def test_unusable_parameters_of_the_platform_cost_the_integration_log_only(world
     assert "no integration log for this run: ihub_parameters.json" in console
     assert "no integration log for this run: ihub_parameters.json" in stdout
     assert world.onevizion.log == []
+
+
+# Whole programs
+
+
+@pytest.mark.parametrize("scheduled", [True, False])
+def test_a_settings_file_of_any_name_and_place_serves_every_mode(world, tmp_path, scheduled):
+    world.scheduled = scheduled
+    world.record()
+    path = str(tmp_path / "settings.local.json")
+    os.replace(os.path.join(world.directory(), "settings.json"), path)
+    for mode in (["--check"], ["--dry-run"], ["--send-test", "dev"], ["--resend", "4711"], []):
+        process = world.start(*(mode + ["--settings", path]), cwd=world.path)
+        stdout, console = process.communicate()
+        assert process.returncode == 0, console
+        assert ("settings.local.json is valid" in stdout) is (mode == ["--check"])
+    assert (len(world.texts("dev")), len(world.texts("ops"))) == (1, 1)
+
+
+def test_a_settings_file_that_is_not_there_is_named(world):
+    run = world.run("--settings", "settings.local.json")
+    assert run.status == 2
+    assert "settings.local.json cannot be read (No such file or directory)" in run.console
+    assert "make sure that it is in the current directory" in run.console
+
+
+def test_a_program_with_the_settings_and_the_app_of_OneVizions_first_Slack_module_delivers(world):
+    world.settings = {
+        "ovUrl": world.onevizion.url + "/",
+        "maxAttempts": 0,
+        "nextAttemptDelay": 0,
+        "slackChannelField": "unused",
+    }
+    world.slack.scopes = ("chat:write", "chat:write.public")
+    world.record(blob_ids=[world.onevizion.add_file("plan.pdf", b"%PDF")])
+    run = world.run()
+    assert run.status == 0, run.console
+    assert "plan.pdf (" in world.texts()[0]
+    assert world.slack.files == []
+
+
+def test_maxAttempts_0_means_one_attempt(world):
+    world.settings.update(maxAttempts=0)
+    record = world.record()
+    world.slack.fault("chat.postMessage", times=None, status=503)
+    world.run()
+    assert len(world.onevizion.attempts[record]) == 1
+    assert len(world.slack.calls_to("chat.postMessage")) == 1
+
+
+def test_a_path_in_ovUrl_is_dropped_with_a_warning_at_each_start(world):
+    world.settings.update(ovUrl=world.onevizion.url + "/login?next=1")
+    world.record()
+    assert world.run().status == 0
+    assert len(world.texts()) == 1
+    text = "ovUrl: what stands behind the host name is not used: %s" % world.onevizion.url
+    assert world.log("Warning") == [text]
+    assert "[warn] settings: " + text in world.run("--check").stdout
+
+
+def test_numbers_and_booleans_in_quotes_do_what_they_say(world):
+    world.settings = {"serviceId": "7", "maxAttempts": "2", "nextAttemptDelay": "0", "uploadAttachments": "false"}
+    record = world.record(blob_ids=[world.onevizion.add_file("plan.pdf", b"%PDF")])
+    world.slack.fault("chat.postMessage", status=503)
+    assert world.run().status == 0
+    assert (world.onevizion.status(record), len(world.onevizion.attempts[record])) == ("SUCCESS", 1)
+    assert world.slack.files == []
+    assert world.log("Warning") == []
+
+
+def test_a_token_that_works_for_twelve_hours_only_is_a_warning_at_each_start(world):
+    world.slack.token = "xoxe.xoxb-1-test"
+    world.record()
+    for _ in range(2):
+        assert world.run().status == 0
+    assert len(world.texts()) == 1
+    (first, second) = world.log("Warning")
+    assert first == second
+    assert first.startswith("slackBotToken works for twelve hours only (token rotation): make a new app")
+
+
+def test_JSON_is_read_as_UTF_8_whatever_the_header_says(world):
+    world.record(subj="größer als 📦")
+    body = json.dumps([world.onevizion.records[0]], ensure_ascii=False)
+    world.onevizion.fault("GET .*/queue", status=200, content_type="application/json; charset=ISO-8859-1", body=body)
+    assert world.run().status == 0
+    assert world.texts()[0].startswith("größer als 📦\n")
