@@ -309,9 +309,8 @@ def test_unusable_parameters_of_the_platform_cost_the_integration_log_only(world
 # Whole programs
 
 
-@pytest.mark.parametrize("scheduled", [True, False])
-def test_a_settings_file_of_any_name_and_place_serves_every_mode(world, tmp_path, scheduled):
-    world.scheduled = scheduled
+def test_a_settings_file_of_any_name_and_place_serves_every_mode(world, tmp_path):
+    world.scheduled = False
     world.record()
     path = str(tmp_path / "settings.local.json")
     os.replace(os.path.join(world.directory(), "settings.json"), path)
