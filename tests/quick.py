@@ -38,11 +38,22 @@ def journal_files(directory: str) -> List[str]:
     return [os.path.join(directory, name) for name in names]
 
 
+def copy_journal(directory: str, target: str) -> None:
+    """Copy a journal to a directory that has none, though the run that writes it may end just now."""
+    while True:
+        try:
+            for path in journal_files(directory):
+                shutil.copy(path, target)
+            return
+        except FileNotFoundError:
+            for path in journal_files(target):
+                os.remove(path)
+
+
 def read_rows(directory: str) -> Dict[int, Begun]:
     """Return what a journal holds, from copies: the run that writes it lets nobody else open it."""
     with tempfile.TemporaryDirectory() as copies:
-        for path in journal_files(directory):
-            shutil.copy(path, copies)
+        copy_journal(directory, copies)
         path = os.path.join(copies, JOURNAL_FILE)
         if not os.path.exists(path):
             return {}
