@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from slack_notification import delivery
 from tests.quick import copy_journal, journal_files, read_rows
+from tests.sandbox.directory import PROCESS_ID, ROOT, make_settings, mark_packages, write_json
 from tests.world import CapturedWaits, World
 
 CASES = int(os.environ.get("BOOKS_CASES", "200"))
@@ -210,11 +211,18 @@ class End:
 
 
 class BareWorld(World):
-    """A world whose directory has no copy of the program, which runs in this process."""
+    """A world whose directory is made once and has no copy of the program, which runs in this process."""
 
     def directory(self):
         if not os.path.exists(self.path):
-            super().directory()
+            os.makedirs(self.path)
+            for name in ("settings_schema.json", "requirements.txt"):
+                shutil.copy(os.path.join(ROOT, name), self.path)
+            values = dict(make_settings(self.onevizion, self.slack), **self.settings)
+            parameters = {"processId": PROCESS_ID, "logLevel": "Info", "ovUrl": self.onevizion.url}
+            write_json(os.path.join(self.path, "settings.json"), values)
+            write_json(os.path.join(self.path, "ihub_parameters.json"), parameters)
+            mark_packages(os.path.join(self.path, ".packages"))
         return self.path
 
 
