@@ -1,46 +1,31 @@
 """HTML mails as lines: one walk over the tree, with a table from tag to function."""
 
 import re
-from typing import Any, Callable, Dict, List, Optional, Set, Tuple
+import string
+from itertools import islice
+from typing import Any, Callable, Dict, Iterator, List, Optional, Set, Tuple
 
 from lxml import etree
-from lxml.html import HtmlElement, HTMLParser, document_fromstring
 
-from .html_look import (
-    BLOCKS,
-    CODE,
-    HEADINGS,
-    PARAGRAPHS,
-    Look,
-    declarations,
-    hides,
-    hiding_classes,
-    restyled,
-    script_text,
-)
+from .errors import PROGRESS
+from .html_look import BLOCKS, HEADINGS, PARAGRAPHS, Look, declarations, hides, hiding_classes, restyled, script_text
 from .html_source import COMMENTS, mended, text_of_html
-from .html_table import Table
-from .rich_text import (
-    INDENT_LIMIT,
-    NUMBER_LIMIT,
-    Line,
-    Run,
-    clean,
-    host_of,
-    is_blank,
-    length_to_read,
-    link_target,
-    linked,
-    merged,
-    text_of,
-)
+from .html_table import Cell, Row, table_lines
+from .rich_text import Line, Run, clean, divided, host_of, is_blank, link_target, linked, merged, one_line
 
-BREAK, PARAGRAPH = 1, 2
+# Deeper, the parser gives up; no mail that a person wrote is.
+DEPTH_LIMIT = 2000
+# So many pieces of text tell whether a link has words.
+WORDS_LIMIT = 20
+# Slack's composer indents lists no further.
+INDENT_LIMIT = 8
+# More digits than this are no number of a list that a person reads; Slack takes no more of an `offset`.
+NUMBER_LIMIT = 999999
+
 RULE = "-" * 20
-PICTURE = "\0"  # stands for a linked picture without words until the walk ends; no clean text holds one
 UNSEEN = {"title", "style", "script", "template"}
-CHECKS = {("checkbox", True): "☑", ("checkbox", False): "☐", ("radio", True): "◉", ("radio", False): "○"}
-LIST_INDENTS = {"1": 0, "decimal": 0, "a": 1, "A": 1, "lower-alpha": 1, "upper-alpha": 1, "i": 2, "I": 2}
+ROMAN = ["i", "ii", "iii", "iv", "v", "vi", "vii", "viii", "ix", "x", "xi", "xii"]
+LETTERS = {"a": string.ascii_lowercase, "A": string.ascii_uppercase, "i": ROMAN, "I": [n.upper() for n in ROMAN]}
 
 # Targets that work nowhere but in the mail itself.
 USELESS_TARGET = re.compile(r"(?i)#|(?:javascript|vbscript|data|cid|about|blob):")
@@ -49,19 +34,16 @@ USELESS_TARGET = re.compile(r"(?i)#|(?:javascript|vbscript|data|cid|about|blob):
 def read_html(html: str) -> Tuple[List[Line], str]:
     """Return the lines of a mail, and the text of the part that is too long to be read as HTML. Never raises."""
     html = clean(html)
-    end = length_to_read(html)
-    if end < len(html):
-        html = COMMENTS.sub("", html)
-        end = length_to_read(html)
-    html, beyond = html[:end], text_of_html(html[end:])
+    head, beyond = divided(html, "<")
+    if beyond:
+        head, beyond = divided(COMMENTS.sub("", html), "<")
     try:
-        # Around text outside of a body, libxml2 before 2.14 would put a paragraph of its own.
-        body = mended(html if "<body" in html.lower() else "<body>" + html)
-        root = document_fromstring(body.encode("utf-8"), HTMLParser(encoding="utf-8", huge_tree=True))
-    except (etree.LxmlError, ValueError):
-        # Nothing but comments, say, or nothing that the parser can read: the recipient is owed the text.
-        return [Line(tuple(linked(line))) for line in text_of_html(html).split("\n") if line.strip()], beyond
-    return _Walk(hiding_classes(element.text or "" for element in root.iter("style"))).read(root), beyond
+        lines = _Walk().read(head)
+    except Exception:
+        # The recipient is owed the text of a mail, whatever else it holds.
+        PROGRESS.debug("a mail could not be read as HTML, its text is posted", exc_info=True)
+        lines = [Line(tuple(linked(line))) for line in text_of_html(head).split("\n")]
+    return lines, text_of_html(beyond)
 
 
 def _number(value: Optional[str], default: int) -> int:
@@ -70,324 +52,256 @@ def _number(value: Optional[str], default: int) -> int:
 
 
 class _Walk:
-    """The walk over a mail: `_enter`, `_text` and `_leave` of what a reader sees, in order."""
+    """The walk over a mail.
 
-    def __init__(self, hiding_classes: Set[str]) -> None:
-        self._hiding = hiding_classes
+    A handler of a tag begins an element; one that yields goes on where the element ends.
+    """
+
+    def __init__(self) -> None:
+        self._hiding: Set[str] = set()
         self._lines: List[Line] = []  # of the cell that is open, else of the mail
         self._runs: List[Run] = []  # of the line that is open
-        self._gap = 0  # BREAK or PARAGRAPH, between the last line and the next
-        self._looks = [Look()]
-        self._items: List[Tuple[Optional[int], bool]] = []  # of each open item: its number, whether it has a line
-        self._numbers: List[Optional[int]] = []  # of each open list: its next number
-        self._cells: List[
-            Tuple[List[Line], int, bool]
-        ] = []  # of each open cell: lines and gap before it, if it is complex
-        self._tables: List[Table] = []
-        self._anchors: List[Tuple[str, int]] = []  # of each open <a>: its target, what was shown before it
-        self._shown = 0
-        self._worded: Set[str] = set()  # the links that have words
+        self._paragraph = False  # an empty line goes before the next
+        self._look = Look()
+        self._begun = False  # the item that is open has a line
+        self._next: Optional[int] = None  # number of the list that is open
+        self._letters = ""  # of that list, where Slack has no such numbers
+        self._rows: Optional[List[Row]] = None  # of the table that is open
+        self._shown = 0  # characters
+        self._named: Set[str] = set()  # the links that have words
 
-    def read(self, root: HtmlElement) -> List[Line]:
+    def read(self, html: str) -> List[Line]:
         """Return the lines of the mail. No recursion: mails nest deeper than Python does."""
-        element: Optional[HtmlElement] = root
-        while element is not None:
-            seen = isinstance(element.tag, str) and self._enter(element)
-            if seen and len(element):
-                element = element[0]
-                continue
-            if seen:
-                self._leave(element)
-            while element is not None and element is not root and element.getnext() is None:
+        # Around text outside of a body, libxml2 before 2.14 would put a paragraph of its own.
+        body = mended(html if "<body" in html.lower() else "<body>" + html)
+        parser = etree.HTMLParser(encoding="utf-8", huge_tree=True, remove_comments=True, remove_pis=True)
+        root = etree.HTML(body.encode("utf-8"), parser)
+        if root is None:
+            return []
+        self._hiding = hiding_classes(element.text or "" for element in root.iter("style"))
+        for anchor in root.iter("a"):
+            if any(map(str.strip, islice(anchor.itertext(), WORDS_LIMIT))):
+                self._named.add(link_target(anchor.get("href") or ""))
+        open_elements: List[Iterator[None]] = []
+        walk = etree.iterwalk(root, events=("start", "end"))
+        for event, element in walk:
+            if event == "end":
+                next(open_elements.pop(), None)
                 self._text(element.tail)
-                element = element.getparent()
-                self._leave(element)
-            if element is None or element is root:
-                break
-            self._text(element.tail)
-            element = element.getnext()
+                continue
+            if len(open_elements) >= DEPTH_LIMIT:
+                raise ValueError("nested deeper than the parser reads")
+            css = declarations(element.get("style") or "")
+            if self._is_hidden(element, css):
+                walk.skip_subtree()
+                open_elements.append(iter(()))
+                continue
+            open_elements.append(self._visit(element, css))
+            next(open_elements[-1])
         self._end_line()
-        return [line for line in map(self._named, self._lines) if line is not None]
+        return self._lines
 
-    def _named(self, line: Line) -> Optional[Line]:
-        """Name the links without words by their host, once; None for a line that shows nothing else."""
-        if PICTURE not in text_of(line):
-            return line
-        runs = []
-        for run in line.runs:
-            name = "" if run.url in self._worded else host_of(run.url)
-            if PICTURE in run.text:
-                self._worded.add(run.url)
-            runs.append(run._replace(text=run.text.replace(PICTURE, name, 1).replace(PICTURE, "")))
-        return line._replace(runs=tuple(runs)) if any(run.text.strip() for run in runs) else None
+    def _is_hidden(self, element: Any, css: Dict[str, str]) -> bool:
+        classes = element.get("class") if self._hiding else None
+        if classes and not self._hiding.isdisjoint(classes.split()):
+            return True
+        return element.tag in UNSEEN or element.get("hidden") is not None or hides(css)
 
-    def _enter(self, element: HtmlElement) -> bool:
-        """Begin an element; False where a reader does not see it."""
-        tag, css = element.tag, declarations(element.get("style") or "")
-        classes = element.get("class")
-        if tag in UNSEEN or "hidden" in element.attrib or hides(css):
-            return False
-        if classes and self._hiding and not self._hiding.isdisjoint(classes.split()):
-            return False
-        if tag in BLOCKS:
-            self._boundary(tag)
-        self._looks.append(restyled(self._looks[-1], tag, css))
-        handler = ENTER.get(tag)
-        if handler:
-            handler(self, element)
+    def _visit(self, element: Any, css: Dict[str, str]) -> Iterator[None]:
+        """Begin an element; go on to its end."""
+        outer = self._look
+        self._boundary(element.tag)
+        self._look = restyled(outer, element.tag, css)
+        handler = HANDLERS.get(element.tag)
+        rest = (handler(self, element) if handler else None) or iter(())
+        next(rest, None)
         self._text(element.text)
-        return True
-
-    def _leave(self, element: HtmlElement) -> None:
-        handler = LEAVE.get(element.tag)
-        if handler:
-            handler(self, element)
-        if element.tag in BLOCKS:
-            self._end_line()
-        self._looks.pop()
-        if element.tag == "table":
-            self._show_table()
-        if element.tag in BLOCKS:
-            self._boundary(element.tag)
-
-    def _look(self, **changes: Any) -> None:
-        self._looks[-1] = self._looks[-1]._replace(**changes)
+        yield
+        next(rest, None)
+        self._boundary(element.tag)
+        self._look = outer
 
     # Lines
 
     def _boundary(self, tag: str) -> None:
-        self._end_line()
-        self._gap = max(self._gap, PARAGRAPH if tag in PARAGRAPHS and self._looks[-1].indent < 0 else BREAK)
+        if tag in BLOCKS:
+            self._end_line()
+            self._paragraph = self._paragraph or tag in PARAGRAPHS
 
     def _text(self, text: Optional[str]) -> None:
-        look = self._looks[-1]
-        if not text or look.unseen or look.tiny:
+        if not text or self._look.tiny:
             return
         text = clean(text).replace("\xa0", " ")
-        if look.space == "normal":
+        if not self._look.keeps_blanks:
             self._add(re.sub(r"\s+", " ", text))
             return
         for number, line in enumerate(text.split("\n")):
             if number:
                 self._break()
-            self._add(line if look.space != "pre-line" else re.sub(r"\s+", " ", line))
+            self._add(line)
 
     def _add(self, text: str, url: str = "") -> None:
-        look = self._looks[-1]
-        if look.space in ("normal", "pre-line") and (not self._runs or self._runs[-1].text.endswith(" ")):
+        look = self._look
+        if not look.keeps_blanks and (not self._runs or self._runs[-1].text.endswith(" ")):
             text = text.lstrip(" ")
         if not text:
             return
         if look.script:
             text = script_text(text, look.script)
-        if not self._runs:
-            self._open_gap()
-        url = url or look.url
-        self._shown += len(text.strip())
-        if url and text.strip() and text != PICTURE:
-            self._worded.add(url)
-        plain = url or CODE in look.styles
-        if not plain:
+        if not self._runs and self._paragraph:
+            self._blank()
+        self._paragraph = False
+        words, url = text.strip(" "), url or look.url
+        self._shown += len(words)
+        if not url and "code" not in look.styles:
             self._runs += [run for run in linked(text, look.styles) if run.text]
             return
-        # The blanks around a link's words are none of the link.
-        words = text.strip(" ")
-        before, after = text[: text.find(words)], text[text.find(words) + len(words) :]
-        pieces = [Run(before, look.styles), Run(words, look.styles, url), Run(after if words else "", look.styles)]
-        self._runs += [run for run in pieces if run.text]
-
-    def _open_gap(self) -> None:
-        if self._gap == PARAGRAPH:
-            self._blank()
-        self._gap = 0
+        # The blanks around a link's words are none of the link, those between two links of one target are.
+        before, _, after = text.partition(words) if words else (text, "", "")
+        self._runs += [Run(before, look.styles)] if before else []
+        if url and words and len(self._runs) > 1 and self._runs[-2].url == url and not self._runs[-1].text.strip():
+            self._runs[-1] = self._runs[-1]._replace(url=url)
+        self._runs += [run for run in (Run(words, look.styles, url), Run(after, look.styles)) if run.text]
 
     def _blank(self) -> None:
-        look = self._looks[-1]
-        if self._lines and not is_blank(self._lines[-1]) and look.indent < 0:
-            same = self._lines[-1].kind == "quote" and look.kind == "quote"
-            self._lines.append(Line(kind="quote" if same else "text"))
+        if self._lines and not is_blank(self._lines[-1]) and self._look.kind != "item":
+            self._lines.append(Line(kind=self._look.kind))
 
     def _break(self) -> None:
         """End the line; one that is empty is shown as such."""
         if self._runs:
             self._end_line()
-        elif self._looks[-1].kind == "pre":
-            self._lines.append(self._placed(Line()))
+        elif self._look.kind == "pre":
+            self._lines.append(Line(kind="pre"))
         else:
             self._blank()
 
     def _end_line(self) -> None:
-        runs, self._runs = self._runs, []
-        for number in range(1, len(runs) - 1):
-            # An icon and the text beside it with the same link are one link.
-            if runs[number + 1].url and runs[number - 1].url == runs[number + 1].url and not runs[number].text.strip():
-                runs[number] = runs[number + 1]._replace(text=runs[number].text)
-        runs = merged(runs)
-        if self._looks[-1].kind != "pre":
-            while runs and not runs[-1].text.strip():
-                runs.pop()
-            if runs:
-                runs[-1] = runs[-1]._replace(text=runs[-1].text.rstrip())
+        runs, self._runs = merged(self._runs), []
+        while runs and self._look.kind != "pre" and not runs[-1].text.rstrip():
+            runs.pop()
+        if runs and self._look.kind != "pre":
+            runs[-1] = runs[-1]._replace(text=runs[-1].text.rstrip())
         line = Line(tuple(runs))
-        if runs and (self._looks[-1].kind == "pre" or not is_blank(line)):
-            self._lines.append(self._placed(line))
+        if runs and (self._look.kind == "pre" or not is_blank(line)):
+            self._place(line)
 
-    def _placed(self, line: Line) -> Line:
-        """Return a line as one of the quote, code or item in which it stands."""
-        look = self._looks[-1]
-        if line.kind == "item":
-            return line._replace(indent=min(line.indent + look.indent + 1, INDENT_LIMIT), quoted=look.quoted)
-        if line.kind == "text" and look.kind != "pre" and look.indent >= 0:
-            number, begun = self._items[-1]
-            self._items[-1] = (number, True)
-            return Line(line.runs, "item", look.indent, number, begun, look.quoted)
-        kind = look.kind if line.kind == "text" else line.kind
-        return Line(line.runs, kind, quoted=look.quoted and kind == "pre")
+    def _place(self, line: Line) -> None:
+        """Add a line to the text, quote, code or item in which it stands."""
+        look = self._look
+        if line.kind == "text" and look.kind == "item":
+            line = Line(line.runs, "item", look.level, look.number, self._begun)
+            self._begun = True
+        elif line.kind == "text":
+            line = line._replace(kind=look.kind)
+        self._lines.append(line)
 
-    # Lists
+    # Handlers
 
-    def _enter_list(self, element: HtmlElement) -> None:
-        css = declarations(element.get("style") or "")
-        wanted = LIST_INDENTS.get(css.get("list-style-type") or element.get("type") or "")
-        level = self._looks[-1].level + 1
-        if element.tag == "ol" and wanted is not None:
-            # Slack numbers lists by their indent: 1. a. i. and again.
-            level += (wanted - level) % 3
-        self._numbers.append(_number(element.get("start"), 1) if element.tag == "ol" else None)
-        self._look(level=min(level, INDENT_LIMIT))
+    def _list(self, element: Any) -> Iterator[None]:
+        outer = self._next, self._letters
+        self._next = _number(element.get("start"), 1) if element.tag == "ol" else None
+        self._letters = element.get("type") or ""
+        if self._letters not in LETTERS:
+            self._look = self._look._replace(level=min(self._look.level + 1, INDENT_LIMIT))
+        yield
+        self._next, self._letters = outer
 
-    def _leave_list(self, element: HtmlElement) -> None:
-        self._numbers.pop()
-
-    def _enter_item(self, element: HtmlElement) -> None:
-        number = self._numbers[-1] if self._numbers else None
+    def _item(self, element: Any) -> Iterator[None]:
+        number, letters = self._next, LETTERS.get(self._letters)
         if number is not None:
             number = _number(element.get("value"), number)
-            self._numbers[-1] = number + 1
-        level = max(self._looks[-1].level, 0)
-        shown = number if number is not None and 1 <= number <= NUMBER_LIMIT else None
-        self._items.append((shown, False))
-        self._look(level=level, indent=level, kind="text")
-        if number is not None and shown is None:
-            self._add("%d. " % number)
-
-    def _leave_item(self, element: HtmlElement) -> None:
+            self._next = number + 1
+            if letters or not 1 <= number <= NUMBER_LIMIT:
+                # Slack has no such numbers: they are text.
+                label = letters[number - 1] if letters and 1 <= number <= len(letters) else number
+                self._add("%s. " % label)
+                return
+        begun, self._begun = self._begun, False
+        self._look = self._look._replace(kind="item", number=number, level=max(self._look.level, 0))
+        yield
         self._end_line()
-        self._items.pop()
+        self._begun = begun
 
-    # Tables
-
-    def _enter_table(self, element: HtmlElement) -> None:
-        self._mark_cell(element)
-        self._tables.append(Table((element.get("role") or "").strip().lower() in ("presentation", "none")))
-
-    def _show_table(self) -> None:
-        lines = self._tables.pop().lines()
-        if lines:
-            self._open_gap()
-        look = self._looks[-1]
-        self._lines += (
-            lines if look.kind == "text" and look.indent < 0 and not look.quoted else map(self._placed, lines)
-        )
-
-    def _enter_row(self, element: HtmlElement) -> None:
-        if self._tables:
-            self._tables[-1].add_row(element.getparent().tag == "thead")
-
-    def _enter_cell(self, element: HtmlElement) -> None:
-        self._cells.append((self._lines, self._gap, False))
-        if self._tables:
-            if not self._tables[-1].rows:
-                self._tables[-1].add_row(False)
-            self._lines, self._gap = [], 0
-            self._look(kind="text", quoted=False, indent=-1, level=-1)
-
-    def _leave_cell(self, element: HtmlElement) -> None:
+    def _table(self, element: Any) -> Iterator[None]:
+        outer, self._rows = self._rows, []
+        yield
         self._end_line()
-        outer, gap, is_complex = self._cells.pop()
-        if self._tables:
-            lines, self._lines, self._gap = self._lines, outer, gap
-            width, height = _number(element.get("colspan"), 1), _number(element.get("rowspan"), 1)
-            self._tables[-1].add_cell(lines, element.tag == "th", is_complex, width, height)
+        rows, self._rows = self._rows, outer
+        lines = table_lines(rows, (element.get("role") or "").strip().lower() in ("presentation", "none"))
+        if lines and self._paragraph:
+            self._blank()
+            self._paragraph = False
+        for line in lines:
+            self._place(line)
 
-    def _mark_cell(self, element: HtmlElement) -> None:
-        if self._cells:
-            self._cells[-1] = self._cells[-1][:2] + (True,)
+    def _row(self, element: Any) -> None:
+        if self._rows is not None:
+            self._rows.append([])
 
-    # Others
-
-    def _enter_quote(self, element: HtmlElement) -> None:
-        self._look(kind="quote", quoted=True)
-
-    def _enter_pre(self, element: HtmlElement) -> None:
-        self._look(kind="pre", space="pre")
-
-    def _enter_anchor(self, element: HtmlElement) -> None:
-        href = clean(element.get("href") or "").strip()
-        self._anchors.append((href, self._shown))
-        self._look(url=link_target(href))
-
-    def _leave_anchor(self, element: HtmlElement) -> None:
-        href, shown = self._anchors.pop()
-        linked_to = self._looks[-1].url
-        if linked_to or self._shown == shown or not href or USELESS_TARGET.match(href):
+    def _cell(self, element: Any) -> Iterator[None]:
+        if self._rows is None:
             return
-        if not "".join(run.text for run in self._runs).endswith(href):
-            self._add(" (%s)" % " ".join(href.split()))
+        rows, lines, paragraph = self._rows, self._lines, self._paragraph
+        self._lines, self._paragraph = [], False
+        self._look = self._look._replace(kind="text", level=-1)
+        yield
+        self._end_line()
+        shown, self._lines, self._paragraph = self._lines, lines, paragraph
+        row = element.getparent()
+        is_header = element.tag == "th" or getattr(row.getparent(), "tag", "") == "thead"
+        is_complex = next(element.iter("table", *HEADINGS), None) is not None
+        width, height = (max(_number(element.get(name), 1), 1) for name in ("colspan", "rowspan"))
+        if not rows:
+            rows.append([])
+        rows[-1].append(Cell(shown, is_header, is_complex, width, height))
 
-    def _enter_image(self, element: HtmlElement) -> None:
+    def _quote(self, element: Any) -> None:
+        self._look = self._look._replace(kind="quote")
+
+    def _pre(self, element: Any) -> None:
+        self._look = self._look._replace(kind="pre", keeps_blanks=True)
+
+    def _anchor(self, element: Any) -> Iterator[None]:
+        href, shown = one_line(element.get("href") or ""), self._shown
+        url = link_target(element.get("href") or "")
+        self._look = self._look._replace(url=url)
+        yield
+        doubled = self._runs and self._runs[-1].text.endswith(href)
+        if not url and href and self._shown > shown and not doubled and not USELESS_TARGET.match(href):
+            self._add(" (%s)" % href)
+
+    def _image(self, element: Any) -> None:
         css = declarations(element.get("style") or "")
-        sizes = [value for name in ("width", "height") for value in (element.get(name), css.get(name))]
-        if self._looks[-1].unseen or any(re.match(r"\s*[01](?:px)?\s*\Z", size or "") for size in sizes):
+        sizes = [element.get("width"), element.get("height"), css.get("width"), css.get("height")]
+        if any(re.match(r"\s*[01](?:px)?\s*\Z", size or "") for size in sizes):
             return
-        alt, source = " ".join(clean(element.get("alt") or "").split()), element.get("src") or ""
-        url = link_target(source) if re.match(r"(?i)\s*(?:https?:)?//", source) else ""
-        if self._looks[-1].url:
-            self._add(alt or PICTURE)
-        elif alt:
-            self._add(alt, url)
-        elif element.get("alt") is None and url:
-            self._add("image", url)
+        alt, url = one_line(element.get("alt") or ""), link_target(element.get("src") or "")
+        target = self._look.url
+        if alt or (url and not target and element.get("alt") is None):
+            self._add(alt or "image", target or url)
+        elif target and target not in self._named:
+            self._add(host_of(target))
+        self._named.add(target)
 
-    def _enter_input(self, element: HtmlElement) -> None:
-        kind = (element.get("type") or "").lower()
-        self._add(CHECKS.get((kind, "checked" in element.attrib), ""))
-
-    def _enter_rule(self, element: HtmlElement) -> None:
-        self._add(RULE)
-
-    def _quotation(self, element: HtmlElement) -> None:
-        self._add('"')
-
-    def _enter_break(self, element: HtmlElement) -> None:
-        self._break()
+    def _input(self, element: Any) -> None:
+        if (element.get("type") or "").lower() == "checkbox":
+            self._add("☐" if element.get("checked") is None else "☑")
 
 
-Handler = Callable[[_Walk, HtmlElement], None]
-ENTER: Dict[str, Handler] = {
-    "a": _Walk._enter_anchor,
-    "blockquote": _Walk._enter_quote,
-    "br": _Walk._enter_break,
-    "hr": _Walk._enter_rule,
-    "img": _Walk._enter_image,
-    "input": _Walk._enter_input,
-    "li": _Walk._enter_item,
-    "ol": _Walk._enter_list,
-    "pre": _Walk._enter_pre,
-    "q": _Walk._quotation,
-    "table": _Walk._enter_table,
-    "td": _Walk._enter_cell,
-    "th": _Walk._enter_cell,
-    "tr": _Walk._enter_row,
-    "ul": _Walk._enter_list,
-}
-ENTER.update(dict.fromkeys(HEADINGS, _Walk._mark_cell))
-LEAVE: Dict[str, Handler] = {
-    "a": _Walk._leave_anchor,
-    "li": _Walk._leave_item,
-    "ol": _Walk._leave_list,
-    "q": _Walk._quotation,
-    "td": _Walk._leave_cell,
-    "th": _Walk._leave_cell,
-    "ul": _Walk._leave_list,
+HANDLERS: Dict[str, Callable[[_Walk, Any], Optional[Iterator[None]]]] = {
+    "a": _Walk._anchor,
+    "blockquote": _Walk._quote,
+    "br": lambda walk, _: walk._break(),
+    "hr": lambda walk, _: walk._add(RULE),
+    "img": _Walk._image,
+    "input": _Walk._input,
+    "li": _Walk._item,
+    "ol": _Walk._list,
+    "pre": _Walk._pre,
+    "table": _Walk._table,
+    "td": _Walk._cell,
+    "th": _Walk._cell,
+    "tr": _Walk._row,
+    "ul": _Walk._list,
 }

@@ -1,9 +1,10 @@
 """Tables of a mail as lines: `*Label:* value`, columns in a code block, or, where a table only arranges, its cells."""
 
 import unicodedata
-from typing import Dict, List, NamedTuple, Optional
+from itertools import zip_longest
+from typing import Dict, List, NamedTuple, Optional, Sequence
 
-from .rich_text import Line, Run, is_blank, text_of, trimmed
+from .rich_text import BOLD, Line, Run, is_blank, text_of, trimmed
 
 # Slack breaks the lines of a code block where the window ends; longer ones become rubble.
 CODE_LIMIT_COLUMNS = 90
@@ -12,16 +13,17 @@ LABEL_LIMIT_CHARACTERS = 60
 # No table that a person reads has more columns, whatever its attributes say.
 TABLE_LIMIT_COLUMNS = 100
 COLUMN_GAP = "  "
-BOLD = frozenset(["bold"])
 
 
 class Cell(NamedTuple):
-    """A cell: its lines; `complex` where it holds a heading or a table; the column in which a browser shows it."""
+    """A cell: its lines; `is_complex` where it holds a heading or a table; columns and rows that it spans."""
 
     lines: List[Line]
     is_header: bool
-    complex: bool
-    column: int
+    is_complex: bool
+    width: int
+    height: int
+    column: int = 0  # in which a browser shows it
 
     @property
     def shown(self) -> List[Line]:
@@ -31,8 +33,8 @@ class Cell(NamedTuple):
     @property
     def simple(self) -> bool:
         """Tell whether columns of a code block can show the cell."""
-        styles = {style for line in self.lines for run in line.runs for style in run.styles}
-        return not self.complex and all(line.kind == "text" for line in self.lines) and "strike" not in styles
+        struck = any("strike" in run.styles for line in self.lines for run in line.runs)
+        return not struck and not self.is_complex and all(line.kind == "text" for line in self.lines)
 
     @property
     def has_link(self) -> bool:
@@ -40,146 +42,120 @@ class Cell(NamedTuple):
         return any(run.url for line in self.lines for run in line.runs)
 
 
-class Row(NamedTuple):
-    """The cells of a row that show something."""
-
-    cells: List[Cell]
-    in_head: bool
-
-    @property
-    def is_header(self) -> bool:
-        """Tell whether the row names the columns."""
-        return self.in_head or all(cell.is_header for cell in self.cells)
+Row = List[Cell]
 
 
-class Table:
-    """A table while its cells come in, in the order of the mail."""
-
-    def __init__(self, arranges: bool) -> None:
-        """`arranges`: the mail says that this is no table for readers but a layout."""
-        self.rows: List[Row] = []
-        self._arranges = arranges
-        self._column = 0
-        self._covered: List[int] = [0] * TABLE_LIMIT_COLUMNS  # rows, this one included, that a cell above reaches into
-
-    def add_row(self, in_head: bool) -> None:
-        """Begin a row."""
-        self.rows.append(Row([], in_head))
-        self._column = 0
-        self._covered = [max(rows - 1, 0) for rows in self._covered]
-
-    def add_cell(self, lines: List[Line], is_header: bool, is_complex: bool, width: int, height: int) -> None:
-        """Add a cell that spans `width` columns and `height` rows."""
-        while self._column < TABLE_LIMIT_COLUMNS and self._covered[self._column]:
-            self._column += 1
-        lines = trimmed(lines)
-        if lines:
-            self.rows[-1].cells.append(Cell(lines, is_header, is_complex, self._column))
-        end = min(self._column + max(width, 1), TABLE_LIMIT_COLUMNS)
-        self._covered[self._column : end] = [max(height, 1)] * (end - self._column)
-        self._column = max(end, self._column + 1)
-
-    def lines(self) -> List[Line]:
-        """Return the whole table as lines."""
-        rows = [row for row in self.rows if row.cells]
-        cells = [cell for row in rows for cell in row.cells]
-        columns = sorted({cell.column for cell in cells})
-        if self._arranges or len(columns) < 2 or columns[-1] >= TABLE_LIMIT_COLUMNS:
-            return _arranged(rows)
-        body = rows[1:] if rows[0].is_header and len(rows) > 1 else rows
-        head = rows[0] if body is not rows else None
-        if head is None and len(columns) == 2 and _has_labels(rows):
+def table_lines(rows: Sequence[Row], arranges: bool) -> List[Line]:
+    """Return a table as lines; `arranges`: the mail says that it is no table for readers but a layout."""
+    rows = _placed(rows)
+    columns = sorted({cell.column for row in rows for cell in row})
+    has_head = len(rows) > 1 and all(cell.is_header for cell in rows[0])
+    if not arranges and 1 < len(columns) < TABLE_LIMIT_COLUMNS:
+        if not has_head and len(columns) == 2 and _has_labels(rows):
             return [line for row in rows for line in _labelled_row(row)]
-        full = sum(len(row.cells) > 1 for row in rows)
-        if full and all(cell.simple for cell in cells) and (full > 1 or not any(cell.has_link for cell in cells)):
-            code = _code(rows, columns, head is not None)
-            if code:
-                return code
-        return _records(head, body) if head else _arranged(rows)
+        several = sum(len(row) > 1 for row in rows) > 1
+        code = several and all(cell.simple for row in rows for cell in row) and _code(rows, columns, has_head)
+        if code:
+            return code
+        if has_head:
+            return _records(rows[0], rows[1:])
+    return [line for row in rows for cell in row for line in cell.lines]
 
 
-def _arranged(rows: List[Row]) -> List[Line]:
-    return [line for row in rows for cell in row.cells for line in cell.lines]
+def _placed(rows: Sequence[Row]) -> List[Row]:
+    """Return the rows and cells that show something, each cell in its column."""
+    placed: List[Row] = []
+    covered: Dict[int, int] = {}  # the row up to which a cell reaches down, of each column
+    for number, row in enumerate(rows):
+        column = 0
+        placed.append([])
+        for cell in row:
+            while covered.get(column, 0) > number:
+                column += 1
+            lines = trimmed(cell.lines)
+            if lines:
+                placed[-1].append(cell._replace(lines=lines, column=column))
+            end = min(column + cell.width, TABLE_LIMIT_COLUMNS)
+            covered.update(dict.fromkeys(range(column, end), number + cell.height))
+            column = max(end, column + 1)
+    return [row for row in placed if row]
 
 
-def _has_labels(rows: List[Row]) -> bool:
+def _has_labels(rows: Sequence[Row]) -> bool:
     """Tell whether the first of two columns names what stands in the second."""
-    full = [row for row in rows if len(row.cells) == 2]
-    if len(full) == 1 and not full[0].cells[0].is_header:
-        # One row of pictures, buttons or texts is a layout.
-        value = full[0].cells[1]
-        if not value.simple or value.has_link or len(text_of(value.lines[0])) > LABEL_LIMIT_CHARACTERS:
+    pairs = [row for row in rows if len(row) == 2]
+    for label, value in pairs:
+        if not label.simple or label.has_link or len(label.shown) not in (1, len(value.shown)):
             return False
-    for row in full:
-        label, value = row.cells
-        names = label.simple and not label.has_link and max(len(text_of(line)) for line in label.lines)
-        if not names or names > LABEL_LIMIT_CHARACTERS or len(label.shown) not in (1, len(value.shown)):
+        if max(len(text_of(line)) for line in label.lines) > LABEL_LIMIT_CHARACTERS:
             return False
-    return bool(full)
+        # One row of pictures or buttons is a layout.
+        if len(pairs) == 1 and not label.is_header and (value.has_link or not value.simple):
+            return False
+    return bool(pairs)
 
 
 def _labelled_row(row: Row) -> List[Line]:
-    if len(row.cells) == 1:
-        return row.cells[0].lines
-    label, value = row.cells
-    if len(label.shown) == len(value.shown):
-        return [line for name, one in zip(label.shown, value.shown) for line in _labelled(text_of(name), [one])]
-    return _labelled(text_of(label.shown[0]), value.shown)
+    label, value = row[0].shown, row[-1].shown
+    if len(row) == 1:
+        return row[0].lines
+    if len(label) == len(value):
+        return [line for name, one in zip(label, value) for line in _labelled(text_of(name), [one])]
+    return _labelled(text_of(label[0]), value)
 
 
 def _labelled(label: str, value: List[Line]) -> List[Line]:
     name = label.strip().rstrip(":").rstrip()
-    name += "" if name[-1:] in ("?", "!", ".") or not name else ":"
-    first = value[0]
-    if first.kind != "text":
+    name += ":" if name and name[-1] not in "?!." else ""
+    if value[0].kind != "text":
         return [Line((Run(name, BOLD),))] + value
-    return [first._replace(runs=(Run(name, BOLD), Run(" ")) + first.runs)] + value[1:]
+    return [value[0]._replace(runs=(Run(name, BOLD), Run(" ")) + value[0].runs)] + value[1:]
 
 
-def _records(head: Row, body: List[Row]) -> List[Line]:
+def _records(head: Row, body: Sequence[Row]) -> List[Line]:
     """Return one paragraph a row, each value behind the name of its column."""
-    names = {cell.column: " ".join(map(text_of, cell.shown)) for cell in head.cells}
+    names = {cell.column: " ".join(map(text_of, cell.shown)) for cell in head}
     lines: List[Line] = []
     for row in body:
         lines += [Line()] if lines else []
-        for cell in row.cells:
-            name = names.get(cell.column, "")
+        for cell in row:
+            name = names.get(cell.column)
             lines += _labelled(name, cell.lines) if name else cell.lines
     return lines
 
 
-def _code(rows: List[Row], columns: List[int], has_head: bool) -> Optional[List[Line]]:
-    """Return the rows as columns of code, dashes under the head; None where they are too wide."""
+def _code(rows: Sequence[Row], columns: List[int], has_head: bool) -> List[Line]:
+    """Return the rows as columns of code, dashes under the head; nothing where they are too wide."""
     widths = dict.fromkeys(columns, 0)
     for row in rows:
         # A title that stands alone in its row must not widen its column.
-        for cell in row.cells if len(row.cells) > 1 else []:
-            widths[cell.column] = max([widths[cell.column]] + [_width(text_of(line)) for line in cell.shown])
+        for cell in row if len(row) > 1 else []:
+            widths[cell.column] = max([widths[cell.column]] + [_width(line) for line in cell.shown])
     if sum(widths.values()) + len(COLUMN_GAP) * (len(columns) - 1) > CODE_LIMIT_COLUMNS:
-        return None
+        return []
     lines: List[Line] = []
     for row in rows:
-        for number in range(max(len(cell.shown) for cell in row.cells)):
-            shown = {cell.column: cell.shown[number] for cell in row.cells if number < len(cell.shown)}
-            lines.append(_code_line(shown, columns, widths))
+        for shown in zip_longest(*(cell.shown for cell in row)):
+            lines.append(_code_line({cell.column: line for cell, line in zip(row, shown)}, widths))
         if has_head and row is rows[0]:
             lines.append(Line((Run(COLUMN_GAP.join("-" * widths[column] for column in columns)),), "pre"))
     return lines
 
 
-def _code_line(shown: Dict[int, Line], columns: List[int], widths: Dict[int, int]) -> Line:
+def _code_line(shown: Dict[int, Optional[Line]], widths: Dict[int, int]) -> Line:
     runs: List[Run] = []
     blanks = 0
-    for column in columns:
-        line = shown.get(column, Line())
-        if line.runs:
-            runs += [Run(" " * blanks)] + list(line.runs)
-            blanks = 0
-        blanks += max(widths[column] - _width(text_of(line)), 0) + len(COLUMN_GAP)
+    for column, width in sorted(widths.items()):
+        line = shown.get(column)
+        if line:
+            runs += [Run(" " * blanks), *line.runs]
+            blanks = -_width(line)
+        blanks += width + len(COLUMN_GAP)
     return Line(tuple(runs), "pre")
 
 
-def _width(text: str) -> int:
-    """Return how many columns a text fills: Chinese, Japanese and Korean characters are double, accents nothing."""
+def _width(line: Line) -> int:
+    """Return how many columns a line fills: Chinese, Japanese and Korean characters are double, accents nothing."""
+    text = text_of(line)
     wide = sum(unicodedata.east_asian_width(character) in "WF" for character in text)
     return len(text) + wide - sum(unicodedata.category(character) in ("Mn", "Me", "Cf") for character in text)

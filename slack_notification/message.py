@@ -8,8 +8,7 @@ from html import unescape
 from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 from .onevizion_api import Record
-from .posts import posts
-from .rich_text import Line, Run, clean, escape, host_of, length_to_read, linked, one_line, plain, rich_text
+from .rich_text import BOLD, Line, Run, clean, divided, escape, host_of, linked, one_line, plain, posts, rich_text
 
 # Slack's documentation of the header block.
 HEADER_LIMIT_CHARACTERS = 150
@@ -18,7 +17,7 @@ FIRST_POST_LIMIT_CHARACTERS = 1200
 # A thread of more posts than this is read by nobody: its first ones are posted, the rest is a file.
 PARTS_LIMIT = 40
 PARTS_BEFORE_FILE = 10
-BOLD = frozenset(["bold"])
+MARKUP_LINK = re.compile(r"<([^|>]*)\|([^>]*)>")
 
 
 class Part(NamedTuple):
@@ -69,7 +68,8 @@ def readable(part: Part) -> str:
         if block["type"] == "header":
             shown.append(block["text"]["text"])
         elif block["type"] == "context":
-            shown.append(" · ".join(_context_text(element) for element in block["elements"]))
+            notes = " · ".join(element["text"] for element in block["elements"])
+            shown.append(unescape(MARKUP_LINK.sub(r"\2 (\1)", notes)))
         else:
             shown.append(plain(block["elements"]))
     return "\n".join(shown)
@@ -97,9 +97,8 @@ def _body(text: Optional[str], html: Any) -> Tuple[List[Line], str]:
         lines, rest = read_html(mail)
         if lines or mail is text:
             return lines, rest
-    plain_text = clean(text or "")
-    end = length_to_read(plain_text)
-    return [Line(tuple(linked(line))) for line in plain_text[:end].split("\n")], plain_text[end:]
+    beginning, rest = divided(clean(text or ""), " ")
+    return [Line(tuple(linked(line))) for line in beginning.split("\n")], rest
 
 
 def _attachment(ov_url: str, blob_id: int, index: int, names: Sequence[str]) -> Line:
@@ -138,9 +137,3 @@ def _part(title: str, lines: List[Line], notes: List[Dict[str, Any]]) -> Part:
 
 def _address(ov_url: str) -> Dict[str, Any]:
     return {"type": "mrkdwn", "text": "<%s|OneVizion · %s>" % (escape(ov_url), escape(host_of(ov_url)))}
-
-
-def _context_text(element: Dict[str, Any]) -> str:
-    if element["type"] != "mrkdwn":
-        return str(element["text"])
-    return unescape(re.sub(r"<([^|>]*)\|([^>]*)>", r"\2 (\1)", element["text"]))

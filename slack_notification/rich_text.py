@@ -6,19 +6,19 @@ so no text can be taken for it.
 
 import json
 import re
-from itertools import groupby, islice
+from itertools import dropwhile, groupby, islice
 from typing import Any, Dict, FrozenSet, Iterable, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 from urllib.parse import quote, urlsplit
 
 # Of a longer body, or one with more lines and tags, only the beginning becomes posts, for the time and the memory.
 CHARACTERS_LIMIT = 1000000
 MARKS_LIMIT = 40000
+# Each post: what a person reads in one go, what fits into `text` (4,000 escaped) and into all blocks (some 11,000 as
+# JSON was refused) beside the header and the context.
+POST_LIMIT_CHARACTERS = 3000
+POST_LIMIT_JSON_CHARACTERS = 8000
 # Slack's documentation of the link element allows 3,000; a link cannot be cut, so it has to leave room in a post.
 URL_LIMIT_CHARACTERS = 1500
-# More digits than this are no number of a list that a person reads; Slack takes no more of an `offset`.
-NUMBER_LIMIT = 999999
-# Slack's composer indents lists no further.
-INDENT_LIMIT = 8
 BULLETS = "•◦▪"
 
 BREAKS = re.compile("\r\n|[\r\x0b\x0c\x85\u2028\u2029]")
@@ -30,10 +30,13 @@ SURROGATES = re.compile("[\ud800-\udfff]")
 BLANK = re.compile("[\\s\u00ad\u034f\u200b-\u200f\u2060\ufeff]*\\Z")
 UNSAFE_IN_URL = re.compile('[\\s\x00-\x20\x7f-\x9f|<>"`\\\\^{}\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]')
 LINKABLE = re.compile(r"(?:https?://[^/?#\s]|mailto:[^\s]|tel:[^\s])", re.IGNORECASE)
-ADDRESS = re.compile(r"(?i)\b(?:https?://[^\s<>\"|]+|www\.\w[^\s<>\"|]*\.[^\s<>\"|]+|mailto:[^\s<>\"|@]+@[^\s<>\"|]+)")
-PUNCTUATION = ".,;:!?'*_~"
-BRACKETS = {")": "(", "]": "[", "}": "{"}
+# No punctuation at the end, and no bracket without its other half.
+ADDRESS = re.compile(
+    r"""(?i)\b(?:https?://(?=\w)|www\.[\w-]+\.(?=\w)|mailto:[^\s<>"|()@]+@)"""
+    r"""(?:[^\s<>"|()\[\]{}]|\([^\s<>"|()]*\))+(?<![.,;:!?'*_~])"""
+)
 PLAIN: FrozenSet[str] = frozenset()
+BOLD = frozenset(["bold"])
 
 
 class Run(NamedTuple):
@@ -48,7 +51,7 @@ class Line(NamedTuple):
     """A line of a body.
 
     `kind` is text, item, quote or pre. Of an item: `indent` from 0, `number` (None for a bullet), and `more` for each
-    of its lines but the first. `quoted`: a list or code inside a quote.
+    of its lines but the first.
     """
 
     runs: Tuple[Run, ...] = ()
@@ -56,7 +59,6 @@ class Line(NamedTuple):
     indent: int = 0
     number: Optional[int] = None
     more: bool = False
-    quoted: bool = False
 
 
 def clean(text: str) -> str:
@@ -101,24 +103,15 @@ def host_of(url: str) -> str:
 
 
 def linked(text: str, styles: FrozenSet[str] = PLAIN) -> Iterator[Run]:
-    """Yield clean text as runs in which the web addresses are links; punctuation behind one is none of it."""
+    """Yield clean text as runs in which the web addresses are links."""
     end = 0
     for match in ADDRESS.finditer(text):
-        address = match.group()
-        url = link_target(address) if len(address) <= URL_LIMIT_CHARACTERS else ""
-        while url and _ends_outside(address):
-            address = address[:-1]
-        url = url and link_target(address)
+        url = link_target(match.group())
         if url:
             yield Run(text[end : match.start()], styles)
-            yield Run(address, styles, url)
-            end = match.start() + len(address)
+            yield Run(match.group(), styles, url)
+            end = match.end()
     yield Run(text[end:], styles)
-
-
-def _ends_outside(address: str) -> bool:
-    last = address[-1:]
-    return last in PUNCTUATION or (last in BRACKETS and address.count(BRACKETS[last]) < address.count(last))
 
 
 def merged(runs: Iterable[Run]) -> List[Run]:
@@ -141,26 +134,19 @@ def is_blank(line: Line) -> bool:
 
 def trimmed(lines: Sequence[Line]) -> List[Line]:
     """Return the lines without the blank ones at both ends."""
-    start, end = 0, len(lines)
-    while start < end and is_blank(lines[start]):
-        start += 1
-    while start < end and is_blank(lines[end - 1]):
-        end -= 1
-    return list(lines[start:end])
+    shown = list(dropwhile(is_blank, lines))
+    while shown and is_blank(shown[-1]):
+        shown.pop()
+    return shown
 
 
-def length_to_read(text: str) -> int:
-    """Return how much of a text can be made into posts in a second: up to a blank, a line end or a tag."""
+def divided(text: str, mark: str) -> Tuple[str, str]:
+    """Return the beginning of a text that becomes posts in a second, up to a mark if there is one, and the rest."""
     marks = [match.start() for match in islice(re.finditer("[<\n]", text), MARKS_LIMIT, MARKS_LIMIT + 1)]
     end = min(marks + [CHARACTERS_LIMIT])
-    if len(text) <= end:
-        return len(text)
-    place = max(text.rfind(mark, 0, end) for mark in "<\n ")
-    # Not in a tag.
-    tag = text.rfind("<", 0, place)
-    return (
-        tag if tag > text.rfind(">", 0, place) and place - tag < URL_LIMIT_CHARACTERS else place if place > 0 else end
-    )
+    if len(text) > end:
+        end = max(text.rfind(mark, 0, end), 0) or end
+    return text[:end], text[end:]
 
 
 # Lines as Slack's rich_text
@@ -168,19 +154,17 @@ def length_to_read(text: str) -> int:
 
 def rich_text(lines: Sequence[Line]) -> List[Dict[str, Any]]:
     """Return the elements of a rich_text block (docs.slack.dev/reference/block-kit); no element is empty."""
+    names = {"text": "rich_text_section", "quote": "rich_text_quote", "pre": "rich_text_preformatted"}
     built: List[Dict[str, Any]] = []
-    for (kind, quoted), group in groupby(lines, lambda line: (line.kind, line.quoted)):
+    for kind, group in groupby(lines, lambda line: line.kind):
         same = list(group)
-        if kind == "item":
-            built += [dict(items, border=1) if quoted else items for items in _lists(same)]
-            continue
         seen = trimmed(same)
-        if seen:
+        if kind == "item":
+            built += _lists(same)
+        elif seen:
             # Lists, quotes and code keep a distance to what stands above them, but not to what stands below.
             gap = [Run("\n")] if kind == "text" and built and is_blank(same[0]) else []
-            name = {"text": "rich_text_section", "quote": "rich_text_quote", "pre": "rich_text_preformatted"}[kind]
-            element = {"type": name, "elements": _elements(gap + _joined(seen), kind != "pre")}
-            built.append(dict(element, border=1) if quoted else element)
+            built.append({"type": names[kind], "elements": _elements(gap + _joined(seen), kind != "pre")})
     return built
 
 
@@ -208,12 +192,14 @@ def _lists(lines: Sequence[Line]) -> Iterator[Dict[str, Any]]:
             items[-1].append(line)
         else:
             items.append([line])
-    numbered = enumerate(item for item in items if not all(map(is_blank, item)))
     # The numbers of a list go up with the position of the item: their difference is what a list has in common.
-    key = lambda pair: (pair[1][0].indent, None if pair[1][0].number is None else pair[1][0].number - pair[0])  # noqa: E731
-    for (indent, bullet), group in groupby(numbered, key):
+    keys = []
+    for position, item in enumerate(item for item in items if not all(map(is_blank, item))):
+        first = item[0]
+        keys.append(((first.indent, None if first.number is None else first.number - position), item))
+    for (indent, before), group in groupby(keys, lambda pair: pair[0]):
         same = [item for _, item in group]
-        built: Dict[str, Any] = {"type": "rich_text_list", "style": "bullet" if bullet is None else "ordered"}
+        built: Dict[str, Any] = {"type": "rich_text_list", "style": "bullet" if before is None else "ordered"}
         if indent:
             built["indent"] = indent
         number = same[0][0].number
@@ -234,19 +220,16 @@ def plain(elements: Sequence[Dict[str, Any]]) -> str:
 def _plain_element(element: Dict[str, Any]) -> str:
     if element["type"] == "rich_text_list":
         indent = element.get("indent", 0)
-        first = element.get("offset", 0) + 1
         lines = []
-        for number, item in enumerate(element["elements"], first):
-            label = BULLETS[indent % len(BULLETS)] if element["style"] == "bullet" else _number(number, indent)
-            text = label + " " + _plain_element(item)
-            lines.append("    " * indent + text.replace("\n", "\n" + "    " * (indent + 1)))
-        text = "\n".join(lines)
-    else:
-        text = "".join(map(_plain_run, element["elements"]))
+        for number, item in enumerate(element["elements"], element.get("offset", 0) + 1):
+            label = BULLETS[indent % len(BULLETS)] if element["style"] == "bullet" else "%d." % number
+            text = _plain_element(item).replace("\n", "\n    " + "    " * indent)
+            lines.append("    " * indent + label + " " + text)
+        return "\n".join(lines)
+    text = "".join(map(_plain_run, element["elements"]))
     if element["type"] == "rich_text_preformatted":
-        text = "```\n%s\n```" % text
-    quoted = element["type"] == "rich_text_quote" or element.get("border")
-    return re.sub("(?m)^", "> ", text) if quoted else text
+        return "```\n%s\n```" % text
+    return re.sub("(?m)^", "> ", text) if element["type"] == "rich_text_quote" else text
 
 
 def _plain_run(run: Dict[str, Any]) -> str:
@@ -254,18 +237,75 @@ def _plain_run(run: Dict[str, Any]) -> str:
     return text if not url or url in (text, "https://" + text, "mailto:" + text) else "%s (%s)" % (text, url)
 
 
-def _number(number: int, indent: int) -> str:
-    """Return an item's number as Slack shows it: 1. a. i. and again, by the indent."""
-    if indent % 3 == 0:
-        return "%d." % number
-    if indent % 3 == 1:
-        letters = ""
-        while number:
-            number, letter = divmod(number - 1, 26)
-            letters = chr(ord("a") + letter) + letters
-        return letters + "."
-    roman = "m" * (number // 1000)
-    for digit, (one, five, ten) in zip("%03d" % (number % 1000), (tuple("cdm"), tuple("xlc"), tuple("ivx"))):
-        few = int(digit) % 5
-        roman += one + (ten if digit == "9" else five) if few == 4 else five * (digit > "4") + one * few
-    return roman + "."
+# Where the lines of a message are cut into posts
+
+
+def posts(lines: Sequence[Line], first_characters: int, limit: int) -> Tuple[List[List[Line]], List[Line]]:
+    """Return the lines of each post, at most `limit` posts, and the lines that are left. Joined they are the whole.
+
+    The first post shows at most `first_characters`. No post is empty.
+    """
+    cut: List[List[Line]] = []
+    left = trimmed(lines)
+    while left and len(cut) < limit:
+        head, left = _take(left, POST_LIMIT_CHARACTERS if cut else first_characters)
+        cut.append(head)
+        left = trimmed(left)
+    return cut, left
+
+
+def _weight(line: Line, characters: int) -> float:
+    """Return how much of a post a line fills: 1.0 is all of it, of whichever limit is met first."""
+    if sum(len(run.text) for run in line.runs) > characters:
+        return 2.0
+    elements = rich_text([line])
+    shown = len(text_of(line)) + 1
+    escaped, added = len(escape(plain(elements))) + 1, len(json.dumps(elements))
+    return max(shown / characters, escaped / POST_LIMIT_CHARACTERS, added / POST_LIMIT_JSON_CHARACTERS)
+
+
+def _take(lines: List[Line], characters: int) -> Tuple[List[Line], List[Line]]:
+    """Cut where a paragraph ends, else where a line ends, else in a line; but not before half of the room is used."""
+    used = paragraph_used = 0.0
+    paragraph = 0
+    for number, line in enumerate(lines):
+        if number and (is_blank(line) or line.kind != lines[number - 1].kind):
+            paragraph, paragraph_used = number, used
+        weight = _weight(line, characters)
+        if used + weight > 1:
+            break
+        used += weight
+    else:
+        return lines, []
+    if paragraph_used >= 0.5:
+        return lines[:paragraph], lines[paragraph:]
+    if used >= 0.5:
+        return lines[:number], lines[number:]
+    head, tail = _split(line, characters, 1 - used)
+    return lines[:number] + [head], [tail] + lines[number + 1 :]
+
+
+def _split(line: Line, characters: int, room: float) -> Tuple[Line, Line]:
+    """Cut a line behind a blank in the second half of what fits into the room, else anywhere."""
+    position = min(characters, len(text_of(line)))
+    while position > 1:
+        weight = _weight(_halves(line, position)[0], characters)
+        if weight <= room:
+            break
+        position = max(1, min(position - 1, int(position * room / weight)))
+    if line.kind != "pre":
+        text = text_of(_halves(line, position)[0])
+        position = text.rfind(" ", position // 2) + 1 or position
+    return _halves(line, position)
+
+
+def _halves(line: Line, position: int) -> Tuple[Line, Line]:
+    """Return the line up to a position in its text, and from there."""
+    number = 0
+    while position > len(line.runs[number].text):
+        position -= len(line.runs[number].text)
+        number += 1
+    run = line.runs[number]
+    head, tail = run._replace(text=run.text[:position]), run._replace(text=run.text[position:])
+    left = ((tail,) if tail.text else ()) + line.runs[number + 1 :]
+    return line._replace(runs=line.runs[:number] + (head,)), line._replace(runs=left, more=line.kind == "item")

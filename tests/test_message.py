@@ -285,16 +285,3 @@ def test_the_posts_of_any_text_joined_are_the_text(text, subject):
 def test_clean_text_can_be_sent_and_stays_as_it_is(text):
     clean(text).encode("utf-8")
     assert clean(clean(text)) == clean(text)
-
-
-@pytest.mark.parametrize(
-    ("indent", "numbers", "shown"),
-    [
-        (0, [1, 10, 999999], ["1.", "10.", "999999."]),
-        (1, [1, 26, 27, 702, 703], ["a.", "z.", "aa.", "zz.", "aaa."]),
-        (2, [1, 4, 9, 14, 40, 90, 400, 1994], ["i.", "iv.", "ix.", "xiv.", "xl.", "xc.", "cd.", "mcmxciv."]),
-    ],
-)
-def test_items_are_numbered_as_slack_numbers_them(indent, numbers, shown):
-    lines = [rich_text.Line((rich_text.Run("x"),), "item", indent, number) for number in numbers]
-    assert [line.split()[0] for line in plain(rich_text.rich_text(lines)).split("\n")] == shown
