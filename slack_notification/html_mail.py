@@ -2,7 +2,7 @@
 
 import re
 import string
-from itertools import islice
+from itertools import chain, islice
 from typing import Any, Callable, Dict, Iterator, List, Optional, Set, Tuple
 
 from lxml import etree
@@ -11,11 +11,11 @@ from .errors import PROGRESS
 from .html_look import BLOCKS, HEADINGS, PARAGRAPHS, Look, declarations, hides, hiding_classes, restyled, script_text
 from .html_source import COMMENTS, mended, text_of_html
 from .html_table import Cell, Row, table_lines
-from .rich_text import Line, Run, clean, divided, host_of, is_blank, link_target, linked, merged, one_line
+from .rich_text import Line, Run, clean, divided, host_of, is_blank, lines_of, link_target, linked, merged, one_line
 
 # Deeper, the parser gives up; no mail that a person wrote is.
 DEPTH_LIMIT = 2000
-# So many pieces of text tell whether a link has words.
+# So many elements in a link tell whether it has words.
 WORDS_LIMIT = 20
 # Slack's composer indents lists no further.
 INDENT_LIMIT = 8
@@ -42,8 +42,12 @@ def read_html(html: str) -> Tuple[List[Line], str]:
     except Exception:
         # The recipient is owed the text of a mail, whatever else it holds.
         PROGRESS.debug("a mail could not be read as HTML, its text is posted", exc_info=True)
-        lines = [Line(tuple(linked(line))) for line in text_of_html(head).split("\n")]
-    return lines, text_of_html(beyond)
+        lines = lines_of(text_of_html(head))
+    rest = []
+    while beyond:
+        piece, beyond = divided(beyond, "<")
+        rest.append(text_of_html(piece))
+    return lines, "\n".join(rest)
 
 
 def _number(value: Optional[str], default: int) -> int:
@@ -80,7 +84,9 @@ class _Walk:
             return []
         self._hiding = hiding_classes(element.text or "" for element in root.iter("style"))
         for anchor in root.iter("a"):
-            if any(map(str.strip, islice(anchor.itertext(), WORDS_LIMIT))):
+            inner = islice(anchor.iter(), 1, WORDS_LIMIT)
+            texts = chain([anchor.text], *((element.text, element.tail) for element in inner))
+            if any(text and not text.isspace() for text in texts):
                 self._named.add(link_target(anchor.get("href") or ""))
         open_elements: List[Iterator[None]] = []
         walk = etree.iterwalk(root, events=("start", "end"))
@@ -148,9 +154,6 @@ class _Walk:
             return
         if look.script:
             text = script_text(text, look.script)
-        if not self._runs and self._paragraph:
-            self._blank()
-        self._paragraph = False
         words, url = text.strip(" "), url or look.url
         self._shown += len(words)
         if not url and "code" not in look.styles:
@@ -177,23 +180,24 @@ class _Walk:
             self._blank()
 
     def _end_line(self) -> None:
-        runs, self._runs = merged(self._runs), []
-        while runs and self._look.kind != "pre" and not runs[-1].text.rstrip():
+        runs, self._runs, is_code = merged(self._runs), [], self._look.kind == "pre"
+        while runs and not is_code and not runs[-1].text.strip():
             runs.pop()
-        if runs and self._look.kind != "pre":
+        if runs and not is_code:
             runs[-1] = runs[-1]._replace(text=runs[-1].text.rstrip())
         line = Line(tuple(runs))
-        if runs and (self._look.kind == "pre" or not is_blank(line)):
+        if runs and (is_code or not is_blank(line)):
             self._place(line)
 
     def _place(self, line: Line) -> None:
         """Add a line to the text, quote, code or item in which it stands."""
         look = self._look
-        if line.kind == "text" and look.kind == "item":
-            line = Line(line.runs, "item", look.level, look.number, self._begun)
+        if self._paragraph:
+            self._blank()
+        self._paragraph = False
+        if line.kind == "text":
+            line = Line(line.runs, look.kind, look.level, look.number, self._begun)
             self._begun = True
-        elif line.kind == "text":
-            line = line._replace(kind=look.kind)
         self._lines.append(line)
 
     # Handlers
@@ -229,9 +233,6 @@ class _Walk:
         self._end_line()
         rows, self._rows = self._rows, outer
         lines = table_lines(rows, (element.get("role") or "").strip().lower() in ("presentation", "none"))
-        if lines and self._paragraph:
-            self._blank()
-            self._paragraph = False
         for line in lines:
             self._place(line)
 

@@ -8,7 +8,7 @@ from html import unescape
 from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 from .onevizion_api import Record
-from .rich_text import BOLD, Line, Run, clean, divided, escape, host_of, linked, one_line, plain, posts, rich_text
+from .rich_text import BOLD, Line, Run, clean, divided, escape, host_of, lines_of, one_line, plain, posts, rich_text
 
 # Slack's documentation of the header block.
 HEADER_LIMIT_CHARACTERS = 150
@@ -57,8 +57,7 @@ def compose(record: Record, ov_url: str, file_names: Sequence[str], files: bool 
 
 def notice(text: str, ov_url: str) -> Part:
     """Return a short message of the program's own; web addresses in it become links."""
-    lines = [Line(tuple(linked(line))) for line in clean(text).split("\n")]
-    return _part("", lines, [_address(ov_url)])
+    return _part("", lines_of(clean(text)), [_address(ov_url)])
 
 
 def readable(part: Part) -> str:
@@ -98,7 +97,7 @@ def _body(text: Optional[str], html: Any) -> Tuple[List[Line], str]:
         if lines or mail is text:
             return lines, rest
     beginning, rest = divided(clean(text or ""), " ")
-    return [Line(tuple(linked(line))) for line in beginning.split("\n")], rest
+    return lines_of(beginning), rest
 
 
 def _attachment(ov_url: str, blob_id: int, index: int, names: Sequence[str]) -> Line:
@@ -108,22 +107,18 @@ def _attachment(ov_url: str, blob_id: int, index: int, names: Sequence[str]) -> 
 
 
 def _parts(title: str, pieces: List[List[Line]], ov_url: str, files: bool, has_rest: bool) -> List[Part]:
-    parts = []
     last = max(len(pieces), 1) - 1
+    end = [_address(ov_url)]
+    if has_rest:
+        end.insert(0, "the rest is in the file message.txt" if files else "this is not all: read the rest in OneVizion")
+    parts = []
     for number, piece in enumerate(pieces or [[]]):
-        notes = []
-        if number == 0 and (last > 0 or (has_rest and files)):
-            notes.append({"type": "plain_text", "text": "continued in the thread", "emoji": False})
-        if number == last:
-            if has_rest:
-                text = "the rest is in the file message.txt" if files else "this is not all: read the rest in OneVizion"
-                notes.append({"type": "plain_text", "text": text, "emoji": False})
-            notes.append(_address(ov_url))
-        parts.append(_part("" if number else title, piece, notes))
+        notes = ["continued in the thread"] if number == 0 and (last > 0 or (has_rest and files)) else []
+        parts.append(_part("" if number else title, piece, notes + (end if number == last else [])))
     return parts
 
 
-def _part(title: str, lines: List[Line], notes: List[Dict[str, Any]]) -> Part:
+def _part(title: str, lines: List[Line], notes: List[str]) -> Part:
     blocks: List[Dict[str, Any]] = []
     if title:
         blocks.append({"type": "header", "text": {"type": "plain_text", "text": title, "emoji": False}})
@@ -131,9 +126,9 @@ def _part(title: str, lines: List[Line], notes: List[Dict[str, Any]]) -> Part:
     if elements:
         blocks.append({"type": "rich_text", "elements": elements})
     if notes:
-        blocks.append({"type": "context", "elements": notes})
+        blocks.append({"type": "context", "elements": [{"type": "mrkdwn", "text": note} for note in notes]})
     return Part(blocks, escape(readable(Part(blocks, ""))))
 
 
-def _address(ov_url: str) -> Dict[str, Any]:
-    return {"type": "mrkdwn", "text": "<%s|OneVizion · %s>" % (escape(ov_url), escape(host_of(ov_url)))}
+def _address(ov_url: str) -> str:
+    return "<%s|OneVizion · %s>" % (escape(ov_url), escape(host_of(ov_url)))

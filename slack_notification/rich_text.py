@@ -32,7 +32,7 @@ UNSAFE_IN_URL = re.compile('[\\s\x00-\x20\x7f-\x9f|<>"`\\\\^{}\u200b-\u200f\u202
 LINKABLE = re.compile(r"(?:https?://[^/?#\s]|mailto:[^\s]|tel:[^\s])", re.IGNORECASE)
 # No punctuation at the end, and no bracket without its other half.
 ADDRESS = re.compile(
-    r"""(?i)\b(?:https?://(?=\w)|www\.[\w-]+\.(?=\w)|mailto:[^\s<>"|()@]+@)"""
+    r"""(?i)\b(?:https?://(?=\w)|www\.[\w-]+\.(?=\w)|mailto:[^\s<>"|()@]{1,99}@)"""
     r"""(?:[^\s<>"|()\[\]{}]|\([^\s<>"|()]*\))+(?<![.,;:!?'*_~])"""
 )
 PLAIN: FrozenSet[str] = frozenset()
@@ -90,8 +90,9 @@ def link_target(href: str) -> str:
     if re.match(r"//[^/\s]|www\.[^/\s]", href, re.IGNORECASE):
         href = "https://" + href.lstrip("/")
     url = UNSAFE_IN_URL.sub(lambda unsafe: quote(unsafe.group(), safe=""), href)
-    too_long = max(len(escape(url)), len(json.dumps(url))) > URL_LIMIT_CHARACTERS
-    return "" if too_long or not LINKABLE.match(url) else url
+    # A character becomes at most 12.
+    too_long = len(url) > URL_LIMIT_CHARACTERS // 12 and max(map(len, (escape(url), json.dumps(url))))
+    return "" if too_long > URL_LIMIT_CHARACTERS or not LINKABLE.match(url) else url
 
 
 def host_of(url: str) -> str:
@@ -112,6 +113,11 @@ def linked(text: str, styles: FrozenSet[str] = PLAIN) -> Iterator[Run]:
             yield Run(match.group(), styles, url)
             end = match.end()
     yield Run(text[end:], styles)
+
+
+def lines_of(text: str) -> List[Line]:
+    """Return clean text as lines in which the web addresses are links."""
+    return [Line(tuple(linked(line))) for line in text.split("\n")]
 
 
 def merged(runs: Iterable[Run]) -> List[Run]:
@@ -192,14 +198,12 @@ def _lists(lines: Sequence[Line]) -> Iterator[Dict[str, Any]]:
             items[-1].append(line)
         else:
             items.append([line])
+    seen = enumerate(item for item in items if not all(map(is_blank, item)))
     # The numbers of a list go up with the position of the item: their difference is what a list has in common.
-    keys = []
-    for position, item in enumerate(item for item in items if not all(map(is_blank, item))):
-        first = item[0]
-        keys.append(((first.indent, None if first.number is None else first.number - position), item))
-    for (indent, before), group in groupby(keys, lambda pair: pair[0]):
-        same = [item for _, item in group]
-        built: Dict[str, Any] = {"type": "rich_text_list", "style": "bullet" if before is None else "ordered"}
+    starts = ((item[0].indent, item[0].number and item[0].number - position, item) for position, item in seen)
+    for (indent, start), group in groupby(starts, lambda triple: triple[:2]):
+        same = [item for _, _, item in group]
+        built: Dict[str, Any] = {"type": "rich_text_list", "style": "bullet" if start is None else "ordered"}
         if indent:
             built["indent"] = indent
         number = same[0][0].number
