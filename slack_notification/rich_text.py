@@ -22,6 +22,7 @@ URL_LIMIT_CHARACTERS = 1500
 BULLETS = "•◦▪"
 
 BREAKS = re.compile("\r\n|[\r\x0b\x0c\x85\u2028\u2029]")
+C1 = re.compile("[\x80-\x9f]")
 WINDOWS_1252 = {code: bytes([code]).decode("cp1252", "ignore") for code in range(0x80, 0xA0)}
 # Everything else that a screen cannot show, and what turns the direction of the text that follows (bidi overrides).
 UNSHOWABLE = re.compile("[\x00-\x08\x0e-\x1f\x7f\u202a-\u202e\u2066-\u2069\ufeff\ufffe\uffff]")
@@ -67,7 +68,8 @@ def clean(text: str) -> str:
     Characters that are control characters here and printable in Windows-1252 become those; an unpaired surrogate,
     which no request can carry, becomes U+FFFD; other control characters and bidi overrides are dropped.
     """
-    text = UNSHOWABLE.sub("", BREAKS.sub("\n", text).translate(WINDOWS_1252))
+    text = UNSHOWABLE.sub("", BREAKS.sub("\n", text))
+    text = text.translate(WINDOWS_1252) if C1.search(text) else text
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace") if SURROGATES.search(text) else text
 
 
@@ -135,7 +137,7 @@ def text_of(line: Line) -> str:
 
 def is_blank(line: Line) -> bool:
     """Tell whether a line shows nothing."""
-    return BLANK.match(text_of(line)) is not None
+    return all(BLANK.match(run.text) for run in line.runs)
 
 
 def trimmed(lines: Sequence[Line]) -> List[Line]:
@@ -260,7 +262,7 @@ def posts(lines: Sequence[Line], first_characters: int, limit: int) -> Tuple[Lis
 
 def _weight(line: Line, characters: int) -> float:
     """Return how much of a post a line fills: 1.0 is all of it, of whichever limit is met first."""
-    if sum(len(run.text) for run in line.runs) > characters:
+    if sum(len(run.text) for run in line.runs[: characters + 1]) > characters:
         return 2.0
     elements = rich_text([line])
     shown = len(text_of(line)) + 1
@@ -291,7 +293,7 @@ def _take(lines: List[Line], characters: int) -> Tuple[List[Line], List[Line]]:
 
 def _split(line: Line, characters: int, room: float) -> Tuple[Line, Line]:
     """Cut a line behind a blank in the second half of what fits into the room, else anywhere."""
-    position = min(characters, len(text_of(line)))
+    position = min(characters, sum(len(run.text) for run in line.runs[:characters]))
     while position > 1:
         weight = _weight(_halves(line, position)[0], characters)
         if weight <= room:
