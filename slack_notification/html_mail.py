@@ -228,7 +228,7 @@ class _Walk:
         self._begun = begun
 
     def _table(self, element: Any) -> Iterator[None]:
-        outer, self._rows = self._rows, []
+        outer, self._rows = self._rows, [[]]
         yield
         self._end_line()
         rows, self._rows = self._rows, outer
@@ -249,13 +249,9 @@ class _Walk:
         yield
         self._end_line()
         shown, self._lines, self._paragraph = self._lines, lines, paragraph
-        row = element.getparent()
-        is_header = element.tag == "th" or getattr(row.getparent(), "tag", "") == "thead"
         is_complex = next(element.iter("table", *HEADINGS), None) is not None
         width, height = (max(_number(element.get(name), 1), 1) for name in ("colspan", "rowspan"))
-        if not rows:
-            rows.append([])
-        rows[-1].append(Cell(shown, is_header, is_complex, width, height))
+        rows[-1].append(Cell(shown, element.tag == "th", is_complex, width, height))
 
     def _quote(self, element: Any) -> None:
         self._look = self._look._replace(kind="quote")

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from slack_notification import rich_text
 from slack_notification.message import compose, notice, readable
 from slack_notification.onevizion_api import Record
-from slack_notification.rich_text import clean, escape, link_target, plain
+from slack_notification.rich_text import clean, escape, link_target
+from tests import block_kit
 from tests.block_kit import assert_slack_takes
 
 OV_URL = "https://acme.onevizion.com"
@@ -250,6 +251,17 @@ def test_a_notice_is_a_post_of_its_own():
     assert_slack_takes(part.blocks)
     assert readable(part) == "It works, see https://a.example.\n" + END
     assert part.blocks[0]["elements"][0]["elements"][1]["url"] == "https://a.example"
+
+
+@pytest.mark.skipif(
+    block_kit.blockkit is None,
+    reason="the package blockkit, which needs Python 3.11, is not installed: our own rules alone check the blocks",
+)
+@pytest.mark.parametrize("text", ["", "x" * 151])
+def test_a_package_that_is_not_ours_refuses_what_slack_refuses(text):
+    header = {"type": "header", "text": {"type": "plain_text", "text": text}}
+    with pytest.raises(block_kit.blockkit.core.FieldValidationError):
+        block_kit._model(header).build()
 
 
 # For any text
