@@ -219,6 +219,9 @@ BOMBS = {
     "paragraphs": "<p>x" * 250000,
     "nested tables": "<table><tr><td>a<td>" * 20000,
     "nested lists": "<ul><li>" * 100000,
+    "nested links": "<a href='https://a.example'><b>" * 1000 + "<i></i>" * 18000,
+    "addresses": "https://a.example/ " * 52000,
+    "beginnings of addresses": "mailto:" * 140000,
     "attributes": "<a " + " ".join("a%d=1" % number for number in range(100000)) + ">x</a>",
     "open quotes": '<a href="' * 100000,
     "styles": "<p style='color:red;font-weight:bold'>x</p>" * 23000,
@@ -279,11 +282,14 @@ def test_the_text_of_a_mail_that_is_too_long_for_posts_is_complete():
     assert not re.search("[<>]|&amp;", composed.rest)
 
 
-def test_a_mail_that_cannot_be_read_is_shown_as_its_text_and_links(monkeypatch):
+def test_a_mail_that_cannot_be_read_is_shown_as_its_text_and_links(monkeypatch, caplog):
+    caplog.set_level("DEBUG", "slack-notification.progress")
     monkeypatch.setattr(html_mail, "mended", lambda html: [][0])
     mail = "<p>a <b>b</b></p><p>see https://a.example or <a class=x href='https://b.example/?x=1&amp;y'>c</a><!-- x -->"
     shown = "see <https://a.example|https://a.example> or c (<https://b.example/?x=1&y|https://b.example/?x=1&y>)"
     assert marked(mail) == "a b\n\n" + shown
+    assert [record.levelname for record in caplog.records] == ["DEBUG"]
+    assert "IndexError" in caplog.text
 
 
 # For any mail
