@@ -155,8 +155,8 @@ def test_users_without_a_channel_are_one_entry_for_each_user(world):
     assert {len(world.onevizion.attempts[record]) for record in records} == {1}
     errors = world.log("Error")
     assert sorted(errors) == [
-        "60 records for ann (101) not delivered: the user has no channel: enter one in SLACK_CHANNEL of trackor 1001",
-        "60 records for bob (102) not delivered: the user has no channel: enter one in SLACK_CHANNEL of trackor 1002",
+        "60 records for ann (101) not delivered: the user has no channel: enter one in SLACK_CHANNEL",
+        "60 records for bob (102) not delivered: the user has no channel: enter one in SLACK_CHANNEL",
     ]
 
 
