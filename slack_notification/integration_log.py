@@ -21,7 +21,7 @@ LOG_MESSAGE_CHARACTERS = 200
 LOG_DESCRIPTION_CHARACTERS = 4000
 LOG_FAILURES_IN_A_ROW = 3  # after so many the log is given up, so that a broken log cannot hold up the run's end
 LOG_DRAIN_SECONDS = 10.0  # how long the end of the run goes on posting entries; an interrupted run takes less
-LOG_DRAIN_INTERRUPTED_SECONDS = 2.0
+LOG_DRAIN_INTERRUPTED_SECONDS = 1.0
 REDACTED_FROM_CHARACTERS = 4  # shorter secrets would blot out ordinary words, and protect nothing
 
 LOG_LEVELS = {
