@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from slack_notification import calls, delivery
+from slack_notification import calls, delivery, onevizion_api
 from tests.world import PROCESS_TIMEOUT_SECONDS, CapturedWaits, finish
 
 POST = "chat.postMessage"
@@ -129,6 +129,7 @@ def test_the_limit_of_a_call_includes_its_repeats(world):
 def test_a_signal_ends_a_run_in_a_hanging_call_and_leaves_nothing_in_SENDING(world, call, drip, monkeypatch):
     monkeypatch.setattr(calls, "FINISH_SECONDS", 0.2)
     monkeypatch.setattr(calls, "SAVE_SECONDS", 0.2)
+    monkeypatch.setattr(onevizion_api, "LOG_LIMIT_SECONDS", 0.4)
     failing = world.record("nowhere")
     records = [failing] + [world.record() for _ in range(3)]
     interruption = CapturedWaits()
