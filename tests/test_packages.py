@@ -10,6 +10,7 @@ import venv
 import zipfile
 
 import pytest
+import slack
 
 from slack_notification import packages
 from tests.world import PROCESS_TIMEOUT_SECONDS, finish
@@ -375,3 +376,11 @@ def test_an_ImportError_at_the_start_names_the_package(world):
     assert run.status == 2
     assert "onevizion is broken (ModuleNotFoundError: No module named 'no_such_part')" in run.stdout
     assert "Traceback" not in run.console
+
+
+def test_with_slack_sdk_in_the_place_of_slackclient_the_program_works_and_says_so(world, monkeypatch):
+    world.record()
+    monkeypatch.setattr(slack.WebClient, "__module__", "slack_sdk.web.client")  # as in slack_sdk's package slack
+    run = world.run()
+    assert (run.status, len(world.texts())) == (0, 1)
+    assert "the package slack here is slack_sdk's, not slackclient's; the module works with both" in run.console
