@@ -7,7 +7,7 @@ import re
 from html import unescape
 from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
-from .onevizion_api import Record
+from .records import Record
 from .rich_text import BOLD, Line, Run, clean, divided, escape, host_of, lines_of, one_line, plain, posts, rich_text
 
 # Slack's documentation of the header block.

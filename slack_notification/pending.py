@@ -7,7 +7,8 @@ from onevizion import NotifQueueStatus
 
 from .errors import LOG, PROGRESS, Failure
 from .journal import Begun, Journal
-from .onevizion_api import OneVizion, Record, read_record
+from .onevizion_api import OneVizion
+from .records import Record, read_record
 
 LEFT_ALONE = (NotifQueueStatus.BUILDING.name, NotifQueueStatus.SUCCESS.name, NotifQueueStatus.FAIL.name)
 SAVERS = 16  # statuses are saved side by side

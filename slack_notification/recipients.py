@@ -6,7 +6,8 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Dict, Iterable, List, Optional, Union
 
 from .errors import QUOTED_CHARACTERS, Failure, clipped, quoted
-from .onevizion_api import USERS_PER_CALL, OneVizion, Record, UserField
+from .onevizion_api import USERS_PER_CALL, OneVizion, UserField
+from .records import Record
 
 CHANNEL_OR_PERSON_ID = re.compile(r"[CDGUW][A-Z0-9]{8,}\Z")
 SLACK = r"<?(?:https?://)?(?:[a-z0-9-]+\.)*slack(?:-gov)?\.com/"

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from slack_notification import html_mail, message
 from slack_notification.html_mail import read_html
-from slack_notification.onevizion_api import Record
+from slack_notification.records import Record
 from slack_notification.rich_text import plain, rich_text
 from tests.block_kit import assert_slack_takes
 
@@ -239,7 +239,7 @@ BOMBS = {
 CONVERSION = """
 import json, sys, time
 from slack_notification.message import compose
-from slack_notification.onevizion_api import Record
+from slack_notification.records import Record
 
 def megabytes():
     with open("/proc/self/status") as file:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from slack_notification import rich_text
 from slack_notification.message import compose, notice, readable
-from slack_notification.onevizion_api import Record
+from slack_notification.records import Record
 from slack_notification.rich_text import clean, escape, link_target
 from tests import block_kit
 from tests.block_kit import assert_slack_takes
@@ -240,7 +240,7 @@ def test_thousands_of_attachments_are_named_in_posts_and_file():
 def test_a_run_without_html_does_not_load_the_parser():
     code = (
         "import sys; from slack_notification.message import compose;"
-        "from slack_notification.onevizion_api import Record;"
+        "from slack_notification.records import Record;"
         "compose(Record(1, 2, 's', '<p>x', None, (), '', ''), 'https://a.example', []); sys.exit('lxml' in sys.modules)"
     )
     assert subprocess.call([sys.executable, "-c", code]) == 0
