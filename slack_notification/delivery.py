@@ -9,12 +9,12 @@ from typing import Awaitable, Callable, Dict, List, Sequence, Set, Tuple
 from onevizion import NotifQueueStatus
 
 from .calls import CALL_LIMIT_SECONDS, Interruption
-from .channels import DELIVERED, FAILED, PENDING, Channel, Delivery, WorkspacePace
+from .channels import DELIVERED, Channel, Delivery, WorkspacePace
 from .errors import LOG, PROGRESS, Failure
 from .journal import Journal, digest
 from .message import Part, compose
 from .onevizion_api import OneVizion
-from .outcomes import Outcomes
+from .outcomes import Outcomes, progress
 from .pending import Pending, choose, warn_of_cut_off
 from .recipients import Recipients
 from .settings import Settings
@@ -142,8 +142,8 @@ class DeliveryRun:
         for delivery in deliveries:
             delivery.recipient = self._recipients.name(delivery.record)
             try:
-                channel = self._channel(self._recipients.channel(delivery.record))
-                delivery.channel = channel
+                asked = self._recipients.channel(delivery.record)
+                delivery.channel = channel = self._channels.setdefault(asked, Channel(asked))
                 if channel.failure is not None:
                     raise channel.failure
             except Failure as failure:
@@ -158,9 +158,6 @@ class DeliveryRun:
                 break
             some = groups[start : start + WORKERS]
             await asyncio.gather(*[self.outcomes.fail(group, failure) for failure, group in some])
-
-    def _channel(self, asked: str) -> Channel:
-        return self._channels.setdefault(asked, Channel(asked))
 
     def _serve(self, channel: Channel) -> None:
         """Have a channel's records delivered one after the other, in the queue's order."""
@@ -343,13 +340,6 @@ class DeliveryRun:
     def _tell_delivered(self, delivery: Delivery) -> None:
         """Say that a record was delivered, and begin to share its files."""
         self._delivered += 1
-        text, extra = "[%d/%d] %s delivered to %s", {"progress": self._progress}
+        text, extra = "[%d/%d] %s delivered to %s", {"progress": functools.partial(progress, self.deliveries)}
         PROGRESS.info(text, self._delivered, len(self.deliveries), delivery, delivery.channel.asked, extra=extra)
         self._sharing.append(asyncio.ensure_future(self._share(self, delivery), loop=self.workers.loop))
-
-    def _progress(self) -> str:
-        """Return how far the run is, for a terminal."""
-        states = [delivery.state for delivery in self.deliveries]
-        longest = max(len(channel.waiting) for channel in self._channels.values())
-        counts = (len(states) - states.count(PENDING), len(states), states.count(FAILED))
-        return "%d of %d, %d failed, about %d s left" % (counts + (round(longest * CHANNEL_INTERVAL_SECONDS),))

@@ -199,10 +199,8 @@ class OneVizion:
     ) -> Any:
         """Return a response with a 2xx status that is no page for people, or with one of the statuses in `accept`.
 
-        :param doing: what the call is for, as "OneVizion could not ..." goes on
-        :param privilege: what the account needs for it
+        :param doing: what the call is for, as "OneVizion could not ..." goes on; `privilege`: what the account needs
         :param repeat: ask again after answers and cuts that may pass: only for calls that may be done twice
-        :param limit_seconds: what it may take in all, its repeats included
         :param use: makes of the response what is returned, within the limit
         """
 
@@ -210,35 +208,31 @@ class OneVizion:
             response = self._ask(method, path, doing, privilege, accept, **options)
             return response if use is None else use(response)
 
-        def may_repeat(failure: Failure) -> bool:
+        def patiently() -> Any:
             # A read is not worth the time of a run that shall end; a status is.
-            return failure.code in REPEATED and not (method == "GET" and self._interruption.requested())
+            reads, requested = method == "GET", self._interruption.requested
+            repeated = lambda failure: failure.code in REPEATED and not (reads and requested())  # noqa: E731
+            return self._interruption.repeat(ask, RETRY_PAUSES_SECONDS if repeat else (), repeated)
 
-        pauses = RETRY_PAUSES_SECONDS if repeat else ()
         try:
-            answer = self._interruption.within(
-                limit_seconds, lambda: self._interruption.repeat(ask, pauses, may_repeat)
-            )
+            answer = self._interruption.within(limit_seconds, patiently)
         except Failure as failure:
-            self._count(repeat and failure.retryable, failure)
-            raise
+            raise self._counted(repeat and failure.retryable, failure) from failure.__cause__
         except TimeoutError as error:
-            unanswered = self._unreachable(doing, error)
-            self._count(repeat, unanswered)
-            raise unanswered from error
+            raise self._counted(repeat, self._unreachable(doing, error)) from error
         if repeat:
             with self._lock:
                 self._failed_in_a_row = 0
         return answer
 
-    def _count(self, counts: bool, failure: Failure) -> None:
-        """Count a failed call; where too many failed in a row, raise what ends the run instead."""
+    def _counted(self, counts: bool, failure: Failure) -> Failure:
+        """Count a failed call; return the failure, or what ends the run where too many calls failed in a row."""
         with self._lock:
             self._failed_in_a_row += counts
             failed = self._failed_in_a_row
-        if counts and failed >= FAILED_CALLS_LIMIT:
-            text = "%s (%d calls in a row failed)" % (failure, failed)
-            raise Failure(text, retryable=True, ends_run=True) from failure
+        if not counts or failed < FAILED_CALLS_LIMIT:
+            return failure
+        return Failure("%s (%d calls in a row failed)" % (failure, failed), retryable=True, ends_run=True)
 
     def _ask(
         self, method: str, path: str, doing: str, privilege: str, accept: Sequence[int], **options: Any

@@ -155,3 +155,11 @@ def summarize(how: str, deliveries: Sequence[Delivery], unsaved: Sequence[Delive
     text = "%sdelivered %d, failed %d, left pending %d in %.1f s"
     (LOG.info if everything else LOG.warning)(text, how, *counts + (seconds,), extra={"details": details})
     return everything
+
+
+def progress(deliveries: Sequence[Delivery]) -> str:
+    """Return how far a run is, for a terminal."""
+    states = Counter(delivery.state for delivery in deliveries)
+    longest = max(len(delivery.channel.waiting) for delivery in deliveries)
+    text = "%d of %d, %d failed, about %d s left"
+    return text % (len(deliveries) - states[PENDING], len(deliveries), states[FAILED], longest)
