@@ -298,7 +298,7 @@ def test_rows_older_than_30_days_are_dropped_with_a_warning_that_names_them(worl
     begin(world, 3, 1, 1, since=now - KEPT_SECONDS + 3600)
     world.onevizion.fault(SAVE, None, status=404)
     world.run()
-    assert world.onevizion.log[1].message.startswith("2 record(s) were begun more than 30 days ago")
+    assert world.onevizion.log[1].message.startswith("2 record(s) were started more than 30 days ago")
     assert (world.onevizion.log[1].level, world.onevizion.log[1].description) == ("Warning", "1, 2")
     assert set(rows(world)) == {3}
 

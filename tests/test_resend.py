@@ -80,9 +80,9 @@ def test_what_OneVizion_does_not_take_is_told_with_the_reason_and_the_others_are
     assert run.status == 1
     first, second, third, last = run.stdout.splitlines()
     assert first == "record %d: pending again" % record
-    assert second.startswith("record %d: not made pending: " % other)
+    assert second.startswith("record %d: could not be made pending: " % other)
     assert "OneVizion answered 500" in second
-    assert third.startswith("record 9999: not made pending: ")
+    assert third.startswith("record 9999: could not be made pending: ")
     assert last == "The next run sends %d." % record
     assert [world.onevizion.status(each) for each in (record, other)] == ["NOT_SENT", "FAIL"]
 

@@ -358,7 +358,7 @@ def test_a_path_in_ovUrl_is_dropped_with_a_warning_at_each_start(world):
     world.record()
     assert world.run().status == 0
     assert len(world.texts()) == 1
-    text = "ovUrl: what stands behind the host name is not used: %s" % world.onevizion.url
+    text = "ovUrl: what follows the host name is ignored; the module uses %s" % world.onevizion.url
     assert world.log("Warning") == [text]
     assert "[warn] settings: " + text in world.run("--check").stdout
 
