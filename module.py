@@ -214,7 +214,7 @@ def deliver_queue(
         )
         if interruption.requested():
             return EXIT_SIGNAL_BASE + interruption.signal_number
-        return EXIT_NOT_ALL_DELIVERED if unsaved or queue.nameless else EXIT_DELIVERED
+        return EXIT_NOT_ALL_DELIVERED if unsaved or queue.undeliverable else EXIT_DELIVERED
     LOG.info("%d record(s) pending for service %d", len(queue.pending), settings.service_id)
     return deliver_pending(settings, onevizion, journal, interruption, queue, unsaved, started_at)
 
@@ -257,7 +257,7 @@ def deliver_pending(
         return EXIT_SIGNAL_BASE + interruption.signal_number
     if run.workers.error:
         return EXIT_CANNOT_WORK
-    return EXIT_DELIVERED if everything and not unsaved and not queue.nameless else EXIT_NOT_ALL_DELIVERED
+    return EXIT_DELIVERED if everything and not unsaved and not queue.undeliverable else EXIT_NOT_ALL_DELIVERED
 
 
 def seconds_since(started_at: float) -> float:

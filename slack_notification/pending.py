@@ -5,7 +5,7 @@ from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Set
 
 from onevizion import NotifQueueStatus
 
-from .errors import LOG, PROGRESS, Failure
+from .errors import LOG, Failure
 from .journal import Begun, Journal
 from .onevizion_api import OneVizion
 from .records import Record, read_record
@@ -15,10 +15,10 @@ SAVERS = 16  # statuses are saved side by side
 
 
 class Queue(NamedTuple):
-    """What a run has to deliver, in the queue's order; and how many records have no id and cannot be delivered."""
+    """What a run has to deliver, in the queue's order; and how many records it cannot deliver."""
 
     pending: List["Pending"]
-    nameless: int
+    undeliverable: int
 
 
 class Pending(NamedTuple):
@@ -84,17 +84,21 @@ def read_pending(onevizion: OneVizion, service_id: int, journal: Journal) -> Que
     begun = journal.begun()
     shown = {record.id for record in map(read_record, records) if record is not None}
     hidden = [row.record for row in begun.values() if row.posted < row.parts and row.record not in shown]
+    failed = save_all(onevizion, hidden, NotifQueueStatus.FAIL_WILL_RETRY)
+    for record_id, failure in failed.items():
+        if failure.code == "404":  # the queue was just read, so it is this record that OneVizion does not have
+            journal.end(record_id)
+    if failed:
+        text = "%d record(s) started by an earlier run are missing from the queue and cannot be made pending again: %s"
+        LOG.warning(text, len(failed), list(failed.values())[0], extra={"details": [ranges(list(failed))]})
     if hidden:
-        failed = save_all(onevizion, hidden, NotifQueueStatus.FAIL_WILL_RETRY)
-        for record_id, failure in failed.items():
-            PROGRESS.warning("record %d: started by an earlier run, but missing from the queue: %s", record_id, failure)
         records = onevizion.notif_queue(service_id)
     nameless = sum(1 for raw in records if read_record(raw) is None)
     if nameless:
         LOG.error("%d record(s) without notifQueueId cannot be delivered: report this to OneVizion's support", nameless)
     pending = choose(records, set(), begun)
     warn_of_cut_off(pending, set(hidden))
-    return Queue(pending, nameless)
+    return Queue(pending, nameless + len(failed))
 
 
 def choose(records: Sequence[Any], known: Set[int], begun: Dict[int, Begun]) -> List[Pending]:
