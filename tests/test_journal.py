@@ -231,8 +231,8 @@ def damaged(path):
 
 
 def of_another_version(path):
+    Journal(path).close()
     with contextlib.closing(sqlite3.connect(path)) as db:
-        db.execute("CREATE TABLE begun (something TEXT)")
         db.execute("PRAGMA user_version = %d" % (FORMAT + 1))
 
 
@@ -349,11 +349,21 @@ def test_what_is_hidden_and_cannot_be_made_pending_now_is_left_to_the_next_run(w
     record = world.record(status="SENDING")
     begin(world, record, 0, 1)
     world.onevizion.fault(SAVE, None, status=500)
-    world.run()
+    assert world.run().status == 1
+    assert "cannot be made pending again: " in world.log("Warning")[0]
+    assert world.onevizion.log[1].description.endswith(str(record))
     assert set(rows(world)) == {record}
     world.onevizion.clear_faults()
     assert world.run().status == 0
     assert (world.onevizion.status(record), len(world.texts())) == ("SUCCESS", 1)
+
+
+def test_what_is_begun_and_gone_from_OneVizion_is_said_once_and_forgotten(world):
+    begin(world, 1, 0, 1)
+    assert world.run().status == 1
+    assert "cannot be made pending again: " in world.log("Warning")[0]
+    assert rows(world) == {}
+    assert world.run().status == 0
 
 
 @pytest.mark.parametrize("status", ["NOT_SENT", "SENDING", "FAIL_WILL_RETRY"])
