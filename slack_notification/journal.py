@@ -18,7 +18,7 @@ JOURNAL_FILE = ".slack-notification.journal"
 FORMAT = 1  # the number that sqlite keeps as user_version
 KEPT_SECONDS = 30 * 24 * 3600
 # Write-ahead logging survives kill -9 with every commit, and a power failure without being spoilt (the last commits may
-# be missing then), at a small part of what a commit costs in the other modes. With the exclusive lock it needs no shared
+# be missing then), at a small part of what a commit costs in other modes. With the exclusive lock it needs no shared
 # memory, which network file systems do not have; the run holds the directory's lock anyway.
 OPENING = ("PRAGMA locking_mode = EXCLUSIVE", "PRAGMA journal_mode = WAL", "PRAGMA synchronous = NORMAL")
 TABLE = (
