@@ -98,7 +98,7 @@ def test_of_a_long_message_the_part_in_flight_is_finished_and_the_next_run_goes_
     assert world.log("Warning")[0] == text % record
     assert world.log()[-1].startswith("interrupted: delivered 0, failed 0, left pending 1")
     world.slack.delay = 0.0
-    assert world.run_process().status == 0
+    assert world.run().status == 0
     assert world.onevizion.status(record) == "SUCCESS"
     first, *replies = world.slack.messages
     assert len(replies) == 5

@@ -23,8 +23,8 @@ from .faults import Answer, Call, Fault, drip, drop, json_answer, text_answer
 
 HOST = "127.0.0.1"
 
-# How long stop() waits for calls that are being answered, before it cancels them.
-STOP_SECONDS = 0.05
+# How long stop() waits for calls that are being answered, before it cancels them; it waits for idle connections, too.
+STOP_SECONDS = 0.001
 
 
 # A handler gets the call, its raw body and what the {placeholders} of its route stand for. It never waits, so that
