@@ -12,6 +12,13 @@ from tests.world import World
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """Print what tests have measured; the processes that run them have no screen of their own."""
+    for report in terminalreporter.stats.get("passed", []):
+        for name, text in report.user_properties:
+            terminalreporter.write_line("%s: %s" % (name, text))
+
+
 @pytest.fixture(autouse=True)
 def nothing_beyond_this_machine(monkeypatch: Any) -> None:
     """Let no test reach another machine, and no proxy come between the program and the stand-ins."""

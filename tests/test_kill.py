@@ -68,7 +68,7 @@ class Books:
         return {post: times - 1 for post, times in Counter(post for _, post in self.posts()).items() if times > 1}
 
 
-def test_no_kill_loses_a_record_and_nothing_arrives_twice_but_what_was_on_its_way(world, capsys):
+def test_no_kill_loses_a_record_and_nothing_arrives_twice_but_what_was_on_its_way(world, record_property):
     chance = random.Random(20261124)
     for number in range(CHANNELS):
         world.slack.add_channel("c%d" % number)
@@ -92,14 +92,13 @@ def test_no_kill_loses_a_record_and_nothing_arrives_twice_but_what_was_on_its_wa
         for record in records:
             assert words[record] == set(range(words_of(record))), "a part of a message was lost"
     twice = books.twice()
-    with capsys.disabled():
-        text = (
-            "\n%d kills in %d runs, %d posts of %d records: lost 0; of %d posts whose answer had reached the program "
-            "when it was killed %d arrived twice, of %d that were on their way %d\n"
-        )
-        reached = books.answered - books.in_flight
-        numbers = (len(reached), len(reached & set(twice)), len(books.in_flight), sum(twice.values()))
-        print(text % ((kills, runs, len(set(books.posts())), len(world.onevizion.records)) + numbers))
+    text = (
+        "%d kills in %d runs, %d posts of %d records: lost 0; of %d posts whose answer had reached the program "
+        "when it was killed %d arrived twice, of %d that were on their way %d"
+    )
+    reached = books.answered - books.in_flight
+    numbers = (len(reached), len(reached & set(twice)), len(books.in_flight), sum(twice.values()))
+    record_property("measured", text % ((kills, runs, len(set(books.posts())), len(world.onevizion.records)) + numbers))
     assert set(twice) <= books.in_flight, "a post arrived twice though Slack's answer had reached the program"
     assert books.answered, "no kill came between an answer and its SUCCESS: this proves nothing"
 
