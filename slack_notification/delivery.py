@@ -124,7 +124,7 @@ class DeliveryRun:
             return []
         finally:
             self.workers.answered_at = answered_at  # a look is no progress
-        pending = choose(records, self._known, {})
+        pending = choose(records, self._known, self._journal.begun())
         warn_of_cut_off(pending, set())
         return self._add(pending)
 

@@ -9,6 +9,7 @@ import time
 
 import pytest
 
+from slack_notification import delivery
 from slack_notification.journal import FORMAT, JOURNAL_FILE, KEPT_SECONDS, Journal
 from tests.quick import journal_files, quick_directory, read_rows
 from tests.world import PROCESS_TIMEOUT_SECONDS, finish
@@ -381,6 +382,20 @@ def test_a_record_that_is_posted_is_not_posted_again_whatever_the_queue_says(wor
     assert world.onevizion.status(record) == "SUCCESS"
     assert len(world.slack.calls_to(POST)) == 1
     assert rows(world) == {}
+
+
+def test_a_record_that_is_posted_is_not_posted_again_when_the_run_looks_for_new_records(world, monkeypatch):
+    monkeypatch.setattr(delivery, "LOOK_AGAIN_SECONDS", 0.05)
+    world.settings = {"maxAttempts": 2, "nextAttemptDelay": 1}
+    posted, other = world.record("dev", status="SENDING"), world.record("ops")
+    begin(world, posted, posted=1, parts=1)
+    world.onevizion.fault(SAVE, None, where=saves("SUCCESS"), status=400)
+    world.slack.fault(POST, error="internal_error")
+    assert world.run().status == 1
+    assert len(world.onevizion.calls_to("GET .*notif/queue")) > 1
+    assert world.texts("dev") == []
+    assert len(world.texts("ops")) == 1
+    assert set(rows(world)) == {posted, other}
 
 
 def test_a_run_with_nothing_pending_that_cannot_save_SUCCESS_of_an_earlier_one_exits_with_1(world):
