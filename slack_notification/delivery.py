@@ -116,14 +116,11 @@ class DeliveryRun:
 
     async def _arrived(self) -> List[Delivery]:
         """Return what is new in the queue."""
-        answered_at = self.workers.answered_at
         try:
             records = await self.workers.in_worker(self._onevizion.notif_queue, self._settings.service_id)
         except Failure as failure:
             PROGRESS.warning("records that came in during this run go out with the next one: %s", failure)
             return []
-        finally:
-            self.workers.answered_at = answered_at  # a look is no progress
         pending = choose(records, self._known, self._journal.begun())
         warn_of_cut_off(pending, set())
         return self._add(pending)
