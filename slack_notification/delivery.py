@@ -4,7 +4,7 @@ import asyncio
 import functools
 import math
 import time
-from typing import Awaitable, Callable, Dict, List, Sequence, Set, Tuple
+from typing import Awaitable, Callable, Dict, List, Sequence, Tuple
 
 from onevizion import NotifQueueStatus
 
@@ -70,7 +70,6 @@ class DeliveryRun:
         self._share = share
         self._finish_files = finish_files
         self._recipients = Recipients(onevizion, settings.channel_field)
-        self._known: Set[int] = set()  # ids of all records that the run has met
         self._channels: Dict[str, Channel] = {}  # by what was asked for, and by ID
         self._served = 0  # channels that a coroutine delivers to
         self._idle: asyncio.Future[None] = self.workers.loop.create_future()  # done when no channel is served
@@ -111,7 +110,6 @@ class DeliveryRun:
     def _add(self, pending: Sequence[Pending]) -> List[Delivery]:
         deliveries = [Delivery(each, len(self.deliveries) + number) for number, each in enumerate(pending)]
         self.deliveries += deliveries
-        self._known.update(each.record.id for each in pending)
         return deliveries
 
     async def _arrived(self) -> List[Delivery]:
@@ -121,7 +119,8 @@ class DeliveryRun:
         except Failure as failure:
             PROGRESS.warning("records that came in during this run go out with the next one: %s", failure)
             return []
-        pending = choose(records, self._known, self._journal.begun())
+        known = {delivery.record.id for delivery in self.deliveries}
+        pending = choose(records, known, self._journal.begun())
         warn_of_cut_off(pending, set())
         return self._add(pending)
 
