@@ -64,10 +64,11 @@ class Attachments:
         """Wait until everything that was begun has been shared or has failed, for a limited time."""
         if not sharing:
             return
-        await asyncio.wait(sharing, timeout=FILES_WAIT_SECONDS)
-        if self._left and self._wanted:
+        _, unfinished = await asyncio.wait(sharing, timeout=FILES_WAIT_SECONDS)
+        if unfinished:
             self._wanted = False
-            LOG.warning("%d file(s) stay links: sharing them took too long", self._left)
+            if self._left:
+                LOG.warning("%d file(s) stay links: sharing them took too long", self._left)
             self._interruption.abandon()
             await asyncio.wait(sharing, timeout=GIVE_UP_SECONDS)
 
@@ -86,7 +87,7 @@ class Attachments:
         except Failure as failure:
             if failure.code == "missing_scope":
                 self._turn_off()
-            elif self._wanted:
+            elif self._wanted or name[0] == REST_FILE_NAME:
                 self._tell(delivery, name[0], failure)
         except Exception as error:  # a bug of ours must not end the sharing without a word
             LOG.exception("%s: a fault in this module: report it to its developers", delivery)

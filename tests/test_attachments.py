@@ -298,3 +298,13 @@ def test_a_message_txt_that_Slack_does_not_take_is_told_with_where_the_rest_is(w
     (warning,) = world.log("Warning")
     beginning = "record %d for USER-1001 (101): message.txt not shared in #ops, read the rest in OneVizion: " % record
     assert warning.startswith(beginning)
+
+
+def test_a_message_txt_that_takes_too_long_is_told_with_where_the_rest_is(world, monkeypatch):
+    monkeypatch.setattr(attachments, "FILES_WAIT_SECONDS", 0.5)
+    record = world.record(msg=LARGE)
+    world.slack.fault("getUploadURLExternal", delay=20)
+    assert world.run().status == 0
+    assert world.onevizion.status(record) == "SUCCESS"
+    (warning,) = world.log("Warning")
+    assert "message.txt not shared in #ops, read the rest in OneVizion: " in warning
