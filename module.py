@@ -30,7 +30,7 @@ import os
 import signal
 import sys
 import time
-from typing import TYPE_CHECKING, Any, List, Optional, Sequence
+from typing import TYPE_CHECKING, Any, Callable, List, Optional, Sequence
 
 from slack_notification.errors import (
     EXIT_CANNOT_WORK,
@@ -129,10 +129,11 @@ def log_problems(*problems: str) -> None:
         LOG.warning(first, extra={"details": details})
 
 
-def end_well(logs: Any, interruption: "Interruption", work: Any) -> int:
-    """Return the exit status of the work, and log why it could not be done."""
+def end_well(logs: Any, interruption: "Interruption", work: Callable[[], int]) -> int:
+    """Return the exit status of the work, and log why it could not be done; a signal has an exit status of its own."""
+    status = EXIT_CANNOT_WORK
     try:
-        return int(work())
+        status = work()
     except RunError as error:
         LOG.error(str(error), extra={"details": error.details})
     except Failure as failure:
@@ -144,7 +145,7 @@ def end_well(logs: Any, interruption: "Interruption", work: Any) -> int:
     finally:
         if interruption.requested():
             logs.finish_soon()
-    return EXIT_SIGNAL_BASE + interruption.signal_number if interruption.requested() else EXIT_CANNOT_WORK
+    return EXIT_SIGNAL_BASE + interruption.signal_number if interruption.requested() else status
 
 
 def look(options: argparse.Namespace, logs: Any, interruption: "Interruption") -> int:
@@ -212,8 +213,6 @@ def deliver_queue(
         LOG.info(
             "%sdelivered 0, failed 0, left pending %d in %.1f s", how, len(queue.pending), seconds_since(started_at)
         )
-        if interruption.requested():
-            return EXIT_SIGNAL_BASE + interruption.signal_number
         return EXIT_NOT_ALL_DELIVERED if unsaved or queue.undeliverable else EXIT_DELIVERED
     LOG.info("%d record(s) pending for service %d", len(queue.pending), settings.service_id)
     return deliver_pending(settings, onevizion, journal, interruption, queue, unsaved, started_at)
@@ -243,7 +242,7 @@ def deliver_pending(
     except Failure as failure:
         LOG.error(str(failure))
         LOG.warning("delivered 0, failed 0, left pending %d", len(queue.pending))
-        return EXIT_SIGNAL_BASE + interruption.signal_number if interruption.requested() else EXIT_CANNOT_WORK
+        return EXIT_CANNOT_WORK
     files = Attachments(onevizion, slack_api, interruption, settings.upload_attachments, scopes)
     if files.scope_is_missing:  # then no message may refer to a file
         settings = settings._replace(upload_attachments=False)
@@ -253,8 +252,6 @@ def deliver_pending(
     finally:
         how = "interrupted: " if interruption.requested() else ""
         everything = summarize(how, run.deliveries, list(run.outcomes.unsaved), seconds_since(started_at))
-    if interruption.requested():
-        return EXIT_SIGNAL_BASE + interruption.signal_number
     if run.workers.error:
         return EXIT_CANNOT_WORK
     return EXIT_DELIVERED if everything and not unsaved and not queue.undeliverable else EXIT_NOT_ALL_DELIVERED
