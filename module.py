@@ -48,7 +48,7 @@ if TYPE_CHECKING:  # the parts below need packages, which a scheduled run instal
     from slack_notification.calls import Interruption
     from slack_notification.journal import Journal
     from slack_notification.onevizion_api import OneVizion
-    from slack_notification.pending import Queue
+    from slack_notification.pending import Pending
     from slack_notification.settings import Settings
 
 VERSION = "2.0.0"
@@ -205,17 +205,17 @@ def deliver_queue(
     started_at = time.monotonic()
     LOG.info("Slack-notification %s started", VERSION)
     unsaved = save_posted(onevizion, journal)
-    queue = read_pending(onevizion, settings.service_id, journal)
-    if not queue.pending or interruption.requested():
-        how = (
-            "interrupted: " if interruption.requested() else "nothing is pending for service %d: " % settings.service_id
-        )
-        LOG.info(
-            "%sdelivered 0, failed 0, left pending %d in %.1f s", how, len(queue.pending), seconds_since(started_at)
-        )
-        return EXIT_NOT_ALL_DELIVERED if unsaved or queue.undeliverable else EXIT_DELIVERED
-    LOG.info("%d record(s) pending for service %d", len(queue.pending), settings.service_id)
-    return deliver_pending(settings, onevizion, journal, interruption, queue, unsaved, started_at)
+    pending, undeliverable = read_pending(onevizion, settings.service_id, journal)
+    if pending and not interruption.requested():
+        LOG.info("%d record(s) pending for service %d", len(pending), settings.service_id)
+        status = deliver_pending(settings, onevizion, journal, interruption, pending, started_at)
+    else:
+        status = EXIT_DELIVERED
+        nothing = "nothing is pending for service %d: " % settings.service_id
+        how = "interrupted: " if interruption.requested() else nothing
+        text = "%sdelivered 0, failed 0, left pending %d in %.1f s"
+        LOG.info(text, how, len(pending), time.monotonic() - started_at)
+    return max(status, EXIT_NOT_ALL_DELIVERED) if unsaved or undeliverable else status
 
 
 def deliver_pending(
@@ -223,8 +223,7 @@ def deliver_pending(
     onevizion: "OneVizion",
     journal: "Journal",
     interruption: "Interruption",
-    queue: "Queue",
-    unsaved: List[int],
+    pending: "List[Pending]",
     started_at: float,
 ) -> int:
     """Deliver these records, log what became of them, and return the exit status."""
@@ -234,32 +233,27 @@ def deliver_pending(
     from slack_notification.outcomes import summarize
     from slack_notification.slack_api import Slack, ask_identity
 
-    if any(each.record.html for each in queue.pending):
+    if any(each.record.html for each in pending):
         import slack_notification.html_mail  # noqa: F401 (where its parser is broken, the queue stays as it is)
     slack_api = Slack(settings, interruption)
     try:
         scopes = ask_identity(slack_api).scopes  # a dead token must leave the queue as it is
     except Failure as failure:
         LOG.error(str(failure))
-        LOG.warning("delivered 0, failed 0, left pending %d", len(queue.pending))
+        LOG.warning("delivered 0, failed 0, left pending %d", len(pending))
         return EXIT_CANNOT_WORK
     files = Attachments(onevizion, slack_api, interruption, settings.upload_attachments, scopes)
     if files.scope_is_missing:  # then no message may refer to a file
         settings = settings._replace(upload_attachments=False)
     run = DeliveryRun(settings, onevizion, slack_api, journal, interruption, files.share, files.finish)
     try:
-        run.run(queue.pending)
+        run.run(pending)
     finally:
         how = "interrupted: " if interruption.requested() else ""
-        everything = summarize(how, run.deliveries, list(run.outcomes.unsaved), seconds_since(started_at))
+        everything = summarize(how, run.deliveries, list(run.outcomes.unsaved), time.monotonic() - started_at)
     if run.workers.error:
         return EXIT_CANNOT_WORK
-    return EXIT_DELIVERED if everything and not unsaved and not queue.undeliverable else EXIT_NOT_ALL_DELIVERED
-
-
-def seconds_since(started_at: float) -> float:
-    """Return the seconds since a time of time.monotonic."""
-    return time.monotonic() - started_at
+    return EXIT_DELIVERED if everything else EXIT_NOT_ALL_DELIVERED
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """From the Notif Queue and the journal to the records that a run has to deliver."""
 
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Set
+from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Set, Tuple
 
 from onevizion import NotifQueueStatus
 
@@ -12,13 +12,6 @@ from .records import Record, read_record
 
 LEFT_ALONE = (NotifQueueStatus.BUILDING.name, NotifQueueStatus.SUCCESS.name, NotifQueueStatus.FAIL.name)
 SAVERS = 16  # statuses are saved side by side
-
-
-class Queue(NamedTuple):
-    """What a run has to deliver, in the queue's order; and how many records it cannot deliver."""
-
-    pending: List["Pending"]
-    undeliverable: int
 
 
 class Pending(NamedTuple):
@@ -55,8 +48,8 @@ def save_all(onevizion: OneVizion, ids: Sequence[int], status: NotifQueueStatus)
     return failed
 
 
-def save_posted(onevizion: OneVizion, journal: Journal) -> List[int]:
-    """Save SUCCESS for the records whose parts an earlier run has all posted; return those for which that failed."""
+def save_posted(onevizion: OneVizion, journal: Journal) -> int:
+    """Save SUCCESS for the records whose parts an earlier run has all posted; return for how many that failed."""
     journal.drop_old()
     posted = [row.record for row in journal.begun().values() if row.posted >= row.parts > 0]
     failed = save_all(onevizion, posted, NotifQueueStatus.SUCCESS)
@@ -69,11 +62,11 @@ def save_posted(onevizion: OneVizion, journal: Journal) -> List[int]:
     if failed:
         text = "%d record(s) posted by an earlier run: SUCCESS not saved, the next run tries again: %s"
         LOG.error(text, len(failed), list(failed.values())[0], extra={"details": [ranges(list(failed))]})
-    return sorted(failed)
+    return len(failed)
 
 
-def read_pending(onevizion: OneVizion, service_id: int, journal: Journal) -> Queue:
-    """Return the records that a run has to deliver, in the queue's order.
+def read_pending(onevizion: OneVizion, service_id: int, journal: Journal) -> Tuple[List[Pending], int]:
+    """Return the records that a run has to deliver, in the queue's order; and how many it cannot deliver.
 
     Whether the queue shows a record in SENDING is unknown: one that an earlier run has begun and that is not there is
     made pending again, and the queue is read once more.
@@ -98,7 +91,7 @@ def read_pending(onevizion: OneVizion, service_id: int, journal: Journal) -> Que
         LOG.error("%d record(s) without notifQueueId cannot be delivered: report this to OneVizion's support", nameless)
     pending = choose(records, set(), begun)
     warn_of_cut_off(pending, set(hidden))
-    return Queue(pending, nameless + len(failed))
+    return pending, nameless + len(failed)
 
 
 def choose(records: Sequence[Any], known: Set[int], begun: Dict[int, Begun]) -> List[Pending]:
