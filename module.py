@@ -232,6 +232,7 @@ def deliver_pending(
     from slack_notification.delivery import DeliveryRun
     from slack_notification.outcomes import summarize
     from slack_notification.slack_api import Slack, ask_identity
+    from slack_notification.workers import Workers
 
     if any(each.record.html for each in pending):
         import slack_notification.html_mail  # noqa: F401 (where its parser is broken, the queue stays as it is)
@@ -242,16 +243,17 @@ def deliver_pending(
         LOG.error(str(failure))
         LOG.warning("delivered 0, failed 0, left pending %d", len(pending))
         return EXIT_CANNOT_WORK
-    files = Attachments(onevizion, slack_api, interruption, settings.upload_attachments, scopes)
+    workers = Workers(interruption)
+    files = Attachments(onevizion, slack_api, workers, settings.upload_attachments, scopes)
     if files.scope_is_missing:  # then no message may refer to a file
         settings = settings._replace(upload_attachments=False)
-    run = DeliveryRun(settings, onevizion, slack_api, journal, interruption, files.share, files.finish)
+    run = DeliveryRun(settings, onevizion, slack_api, journal, workers, files.share, files.finish)
     try:
         run.run(pending)
     finally:
         how = "interrupted: " if interruption.requested() else ""
         everything = summarize(how, run.deliveries, list(run.outcomes.unsaved), time.monotonic() - started_at)
-    if run.workers.error:
+    if workers.error:
         return EXIT_CANNOT_WORK
     return EXIT_DELIVERED if everything else EXIT_NOT_ALL_DELIVERED
 

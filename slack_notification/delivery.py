@@ -8,7 +8,7 @@ from typing import Awaitable, Callable, Dict, List, Sequence, Tuple
 
 from onevizion import NotifQueueStatus
 
-from .calls import CALL_LIMIT_SECONDS, Interruption
+from .calls import CALL_LIMIT_SECONDS
 from .channels import DELIVERED, Channel, Delivery, WorkspacePace
 from .errors import LOG, PROGRESS, Failure
 from .journal import Journal, digest
@@ -54,19 +54,18 @@ class DeliveryRun:
         onevizion: OneVizion,
         slack_api: Slack,
         journal: Journal,
-        interruption: Interruption,
-        share: Callable[["DeliveryRun", Delivery], Awaitable[None]],
-        finish_files: Callable[[Sequence["asyncio.Future[None]"]], Awaitable[None]],
+        workers: Workers,
+        share: Callable[[Delivery], None],
+        finish_files: Callable[[], Awaitable[None]],
     ) -> None:
-        """:param share: shares the files of a delivered record; :param finish_files: waits for that, not for ever"""
+        """:param share: begins to share the files of a delivered record; :param finish_files: waits for them"""
         self.deliveries: List[Delivery] = []
-        self.workers = Workers(interruption)
+        self.workers = workers
         self.outcomes = Outcomes(settings, onevizion, journal, self.workers)
         self._settings = settings
         self._onevizion = onevizion
         self._slack = slack_api
         self._journal = journal
-        self._interruption = interruption
         self._share = share
         self._finish_files = finish_files
         self._recipients = Recipients(onevizion, settings.channel_field)
@@ -77,7 +76,6 @@ class DeliveryRun:
         self._delivered = 0
         self._failed_in_a_row: List[Delivery] = []  # posts that failed since Slack last took one
         self._outage: List[Delivery] = []  # those of them that ended the run
-        self._sharing: List[asyncio.Future[None]] = []
 
     def run(self, pending: Sequence[Pending]) -> None:
         """Deliver these, and what arrives in the queue meanwhile, in as many attempts as the settings allow."""
@@ -104,7 +102,7 @@ class DeliveryRun:
                 )
         if self._served:
             await asyncio.wait([self._idle], timeout=2 * CALL_LIMIT_SECONDS)
-        await self._finish_files(self._sharing)
+        await self._finish_files()
         await self.outcomes.save_at_last(self._outage)
 
     def _add(self, pending: Sequence[Pending]) -> List[Delivery]:
@@ -212,7 +210,7 @@ class DeliveryRun:
         asked = [self.workers.call(self._onevizion.file_name, blob_id) for blob_id in record.blob_ids]
         names = await asyncio.gather(*asked)
         make = functools.partial(compose, record, url, names, self._settings.upload_attachments)
-        message = await self.workers.call(self._interruption.within, COMPOSE_LIMIT_SECONDS, make)
+        message = await self.workers.call(self.workers.interruption.within, COMPOSE_LIMIT_SECONDS, make)
         delivery.parts, delivery.rest = message.parts, message.rest
         begun = delivery.begun
         if begun is not None and begun.posted:
@@ -338,4 +336,4 @@ class DeliveryRun:
         self._delivered += 1
         text, extra = "[%d/%d] %s delivered to %s", {"progress": functools.partial(progress, self.deliveries)}
         PROGRESS.info(text, self._delivered, len(self.deliveries), delivery, delivery.channel.asked, extra=extra)
-        self._sharing.append(asyncio.ensure_future(self._share(self, delivery), loop=self.workers.loop))
+        self._share(delivery)

@@ -22,7 +22,7 @@ class Workers:
         self.loop = asyncio.new_event_loop()
         self.over: asyncio.Future[None] = self.loop.create_future()  # done when the run has to end
         self.answered_at = time.monotonic()  # when a call for a record last came to its end
-        self._interruption = interruption
+        self.interruption = interruption
         self._under_way = 0  # calls in workers
         self._pool = ThreadPoolExecutor(WORKERS + SPARE_WORKERS, thread_name_prefix="worker")
         asyncio.set_event_loop(self.loop)
@@ -35,14 +35,14 @@ class Workers:
             self.loop.run_until_complete(coroutine)
         finally:
             if self._under_way:
-                self._interruption.abandon()  # so that the workers come back
+                self.interruption.abandon()  # so that the workers come back
             self._pool.shutdown(wait=False)
             asyncio.set_event_loop(None)
             self.loop.close()
 
     def ends(self) -> bool:
         """Tell whether the run has to end, so that nothing new is begun."""
-        return bool(self.error) or self._interruption.requested()
+        return bool(self.error) or self.interruption.requested()
 
     def end(self, failure: Failure) -> None:
         """Let the run end for a failure that every other record would meet too; the first one says why."""
