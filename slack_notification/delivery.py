@@ -171,7 +171,7 @@ class DeliveryRun:
             if self._idle.done():
                 self._idle = self.workers.loop.create_future()
             self._served += 1
-            asyncio.ensure_future(serve(), loop=self.workers.loop)
+            asyncio.ensure_future(serve())
 
     # The way of a record
 
@@ -268,7 +268,7 @@ class DeliveryRun:
         while True:
             await self._turn(delivery)
             channel = delivery.channel
-            async with self.workers.place():
+            async with self.workers.places:
                 channel.ready_at = max(channel.ready_at, self.workers.loop.time() + CHANNEL_INTERVAL_SECONDS)
                 target = delivery.thread.channel_id if delivery.thread else channel.id or channel.asked
                 text = "%s: part %d of %d for %s\n%s"

@@ -1,7 +1,6 @@
 """The thread that decides and the threads that call: an event loop, its workers, and the end of the run."""
 
 import asyncio
-import functools
 import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Callable, Coroutine
@@ -26,7 +25,7 @@ class Workers:
         self._under_way = 0  # calls in workers
         self._pool = ThreadPoolExecutor(WORKERS + SPARE_WORKERS, thread_name_prefix="worker")
         asyncio.set_event_loop(self.loop)
-        self._places = asyncio.Semaphore(WORKERS)
+        self.places = asyncio.Semaphore(WORKERS)  # for `in_worker`: so many posts, statuses and reads at once
         interruption.call_when_requested(self._wake)
 
     def run(self, coroutine: Coroutine[Any, Any, None]) -> None:
@@ -55,14 +54,10 @@ class Workers:
         """Wait so many seconds, or until one of the futures is done, or the run has to end."""
         await asyncio.wait([self.over, *futures], timeout=max(0.0, seconds), return_when=asyncio.FIRST_COMPLETED)
 
-    def place(self) -> asyncio.Semaphore:
-        """Return what to hold (async with) during `in_worker`: at most WORKERS calls are made at once."""
-        return self._places
-
     async def call(self, function: Callable[..., Any], *arguments: Any) -> Any:
         """Return what a blocking function returns that is called in a worker when there is a place."""
         try:
-            async with self._places:
+            async with self.places:
                 return await self.in_worker(function, *arguments)
         finally:
             self.answered_at = time.monotonic()
@@ -71,7 +66,7 @@ class Workers:
         """Return what a blocking function returns that is called in a worker at once; it is no progress of the run."""
         self._under_way += 1
         try:
-            return await self.loop.run_in_executor(self._pool, functools.partial(function, *arguments))
+            return await self.loop.run_in_executor(self._pool, function, *arguments)
         finally:
             self._under_way -= 1
 
