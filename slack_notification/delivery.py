@@ -20,7 +20,7 @@ from .recipients import Recipients
 from .settings import Settings
 from .slack_api import Posted, Slack
 from .slack_errors import is_of_channel
-from .workers import WORKERS, Workers
+from .workers import Workers
 
 # Slack's documents: one message a second per channel, "short bursts pass", no guarantee. Counted from start of post to
 # start of post, and a little more, since the second may be faster on its way to Slack than the first.
@@ -46,7 +46,7 @@ class Postponed(Exception):
 
 
 class DeliveryRun:
-    """The records of one run: a coroutine for each channel, and calls in WORKERS threads that only return values."""
+    """The records of one run: a coroutine for each channel, and calls in threads that only return values."""
 
     def __init__(
         self,
@@ -132,7 +132,7 @@ class DeliveryRun:
             self.workers.end(failure)
         if self.workers.ends():
             return
-        refused: Dict[Tuple[str, str], Tuple[Failure, List[Delivery]]] = {}
+        refused: Dict[Tuple[str, str], Tuple[List[Delivery], Failure]] = {}
         for delivery in deliveries:
             delivery.recipient = self._recipients.name(delivery.record)
             try:
@@ -141,17 +141,11 @@ class DeliveryRun:
                 if channel.failure is not None:
                     raise channel.failure
             except Failure as failure:
-                group = refused.setdefault((delivery.recipient, str(failure)), (failure, []))
-                group[1].append(delivery)
+                refused.setdefault((delivery.recipient, str(failure)), ([], failure))[0].append(delivery)
             else:
                 channel.waiting.append(delivery)
                 self._serve(channel)
-        groups = list(refused.values())
-        for start in range(0, len(groups), WORKERS):
-            if self.workers.ends():
-                break
-            some = groups[start : start + WORKERS]
-            await asyncio.gather(*[self.outcomes.fail(group, failure) for failure, group in some])
+        await self.workers.each(lambda group: self.outcomes.fail(*group), list(refused.values()))
 
     def _serve(self, channel: Channel) -> None:
         """Have a channel's records delivered one after the other, in the queue's order."""

@@ -13,7 +13,7 @@ from .journal import Journal
 from .onevizion_api import OneVizion
 from .pending import ranges
 from .settings import Settings
-from .workers import WORKERS, Workers
+from .workers import Workers
 
 FAILURE_ENTRIES = 100  # every entry of the integration log is a call that loads OneVizion's web server
 
@@ -32,13 +32,7 @@ class Outcomes:
 
     async def fail(self, deliveries: List[Delivery], failure: Failure) -> None:
         """Record a failed attempt of each of these records, and the status that follows; tell it once."""
-        done: List[Delivery] = []
-        for start in range(0, len(deliveries), WORKERS):
-            if start and self._workers.ends():
-                break
-            some = deliveries[start : start + WORKERS]
-            await asyncio.gather(*[self._record_attempt(delivery, failure) for delivery in some])
-            done += some
+        done = await self._workers.each(lambda delivery: self._record_attempt(delivery, failure), deliveries)
         if not failure.ends_run:
             self.tell(done, failure)
 

@@ -3,7 +3,7 @@
 import asyncio
 import time
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Callable, Coroutine
+from typing import Any, Awaitable, Callable, Coroutine, List, Sequence, TypeVar
 
 from .calls import Interruption
 from .errors import LOG, Failure
@@ -11,6 +11,8 @@ from .errors import LOG, Failure
 # How many calls are made side by side, each on a connection that stays open: see `python -m tests.bench`.
 WORKERS = 32
 SPARE_WORKERS = 8  # for files and for looks at the queue, which must not take a place from a post
+
+Item = TypeVar("Item")
 
 
 class Workers:
@@ -61,6 +63,20 @@ class Workers:
                 return await self.in_worker(function, *arguments)
         finally:
             self.answered_at = time.monotonic()
+
+    async def each(self, act: Callable[[Item], Awaitable[None]], items: Sequence[Item]) -> List[Item]:
+        """Do something for each of these, WORKERS at once; return those that were done before the run had to end.
+
+        The first ones are always done: what has happened to them has to be told.
+        """
+        done: List[Item] = []
+        for start in range(0, len(items), WORKERS):
+            if start and self.ends():
+                break
+            some = items[start : start + WORKERS]
+            await asyncio.gather(*[act(item) for item in some])
+            done += some
+        return done
 
     async def in_worker(self, function: Callable[..., Any], *arguments: Any) -> Any:
         """Return what a blocking function returns that is called in a worker at once; it is no progress of the run."""
