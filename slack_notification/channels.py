@@ -54,7 +54,6 @@ class Delivery:
         self.posted = 0  # parts
         self.thread: Optional[Posted] = None
         self.attempts = 0
-        self.sending = False  # whether OneVizion shows it as SENDING because of this run
         self.state = PENDING  # then DELIVERED or FAILED
 
     def __str__(self) -> str:

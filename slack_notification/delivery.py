@@ -247,13 +247,12 @@ class DeliveryRun:
             delivery.attempts += 1
             if failure.ends_run:
                 self.workers.end(failure)
-            elif self.outcomes.gets_another_attempt(delivery):
+                return False
+            if self.outcomes.gets_another_attempt(delivery):
                 self.outcomes.try_later(delivery)
-            if not failure.ends_run:
-                self.outcomes.tell([delivery], Failure("not posted, since SENDING could not be saved: %s" % failure))
+            self.outcomes.tell([delivery], Failure("not posted, since SENDING could not be saved: %s" % failure))
             return False
-        self.outcomes.unsaved.pop(delivery, None)
-        delivery.sending = True
+        self.outcomes.unsaved[delivery] = delivery.put_back_status()
         return True
 
     async def _post(self, delivery: Delivery, part: Part) -> None:

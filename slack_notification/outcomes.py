@@ -19,7 +19,11 @@ FAILURE_ENTRIES = 100  # every entry of the integration log is a call that loads
 
 
 class Outcomes:
-    """Saves and tells what became of the records. `later`: when another attempt is due, by the loop's time."""
+    """Saves and tells what became of the records.
+
+    `unsaved`: the statuses that the end of the run has to save, if nothing does before. `later`: when another attempt
+    is due, by the loop's time.
+    """
 
     def __init__(self, settings: Settings, onevizion: OneVizion, journal: Journal, workers: Workers) -> None:
         self.unsaved: Dict[Delivery, NotifQueueStatus] = {}
@@ -53,30 +57,28 @@ class Outcomes:
         await self.save(delivery, NotifQueueStatus.FAIL_WILL_RETRY if again else NotifQueueStatus.FAIL)
 
     def gets_another_attempt(self, delivery: Delivery) -> bool:
-        return delivery.state == PENDING and delivery.attempts < self._settings.max_attempts
+        return delivery.attempts < self._settings.max_attempts
 
     def try_later(self, delivery: Delivery) -> None:
         self.later.append((self._workers.loop.time() + self._settings.next_attempt_delay, delivery))
 
     async def save(self, delivery: Delivery, status: NotifQueueStatus) -> None:
         """Save a status after the attempt; what OneVizion does not take now is tried again at the end of the run."""
-        delivery.sending = False
-        self.unsaved[delivery] = status
         try:
-            await self._workers.call(self._onevizion.save_status, delivery.record.id, status)
+            await self._save(delivery, status)
         except Failure as failure:
             PROGRESS.warning("%s: %s; this is tried again at the end of the run", delivery, failure)
-        else:
-            self._saved(delivery, status)
 
-    def _saved(self, delivery: Delivery, status: NotifQueueStatus) -> None:
+    async def _save(self, delivery: Delivery, status: NotifQueueStatus) -> None:
+        self.unsaved[delivery] = status
+        await self._workers.call(self._onevizion.save_status, delivery.record.id, status)
         del self.unsaved[delivery]
         if status in (NotifQueueStatus.SUCCESS, NotifQueueStatus.FAIL):
             self._journal.end(delivery.record.id)
 
     async def put_back(self, delivery: Delivery) -> None:
         """Leave a record that this run does not get to any more to the next one."""
-        if delivery.sending:
+        if delivery in self.unsaved:
             await self.save(delivery, delivery.put_back_status())
         if delivery.posted:
             text = "%s: %d of %d parts are posted; the next run goes on with the next part"
@@ -93,14 +95,12 @@ class Outcomes:
 
     async def _save_once_more(self, delivery: Delivery, status: NotifQueueStatus) -> None:
         try:
-            await self._workers.call(self._onevizion.save_status, delivery.record.id, status)
+            await self._save(delivery, status)
         except Failure as failure:
             text = "%s: status %s not saved, the next run tries again: %s"
             if delivery.state == DELIVERED:
                 text = "%s: delivered, but %s not saved; the next run saves it, and posts nothing again: %s"
             LOG.error(text, delivery, status.name, failure)
-        else:
-            self._saved(delivery, status)
 
     def _beginning(self, deliveries: List[Delivery]) -> str:
         """Return how a text about records that were not delivered begins: which, for whom, where to."""
