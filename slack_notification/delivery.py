@@ -262,6 +262,8 @@ class DeliveryRun:
             await self._turn(delivery)
             channel = delivery.channel
             async with self.workers.places:
+                if self.workers.ends():
+                    raise Postponed
                 channel.ready_at = max(channel.ready_at, self.workers.loop.time() + CHANNEL_INTERVAL_SECONDS)
                 target = delivery.thread.channel_id if delivery.thread else channel.id or channel.asked
                 text = "%s: part %d of %d for %s\n%s"

@@ -11,8 +11,9 @@ from collections import Counter
 
 import pytest
 
+from slack_notification import workers
 from slack_notification.journal import JOURNAL_FILE, Journal
-from tests.world import PROCESS_TIMEOUT_SECONDS, World, finish
+from tests.world import PROCESS_TIMEOUT_SECONDS, CapturedWaits, World, finish
 
 POST = "chat.postMessage"
 LONG = "".join("word%05d " % number for number in range(1600))  # six parts
@@ -53,6 +54,18 @@ def test_the_post_in_flight_is_finished_and_saved_and_nothing_new_is_begun(world
     assert len(world.texts()) == 1
     assert world.log()[-1].startswith("interrupted: delivered 1, failed 0, left pending 3")
     assert "left pending: %d-%d" % (records[1], records[3]) in world.onevizion.log[-1].description
+
+
+def test_a_post_that_waits_for_others_to_end_is_not_begun(world, monkeypatch):
+    monkeypatch.setattr(workers, "WORKERS", 1)
+    world.slack.add_channel("all")
+    records = [world.record(channel) for channel in ("ops", "dev", "all")]
+    interruption = CapturedWaits()
+    world.slack.delay = 0.3
+    world.slack.on(POST, lambda call: interruption.interrupt(signal.SIGTERM))
+    assert world.run(interruption=interruption).status == 128 + signal.SIGTERM
+    assert len(world.slack.calls_to(POST)) == 1
+    assert [world.onevizion.status(record) for record in records] == ["SUCCESS", "NOT_SENT", "NOT_SENT"]
 
 
 @pytest.mark.parametrize("number", SIGNALS)
