@@ -20,7 +20,6 @@ class Channel:
         self.asked = asked
         self.id = ""
         self.waiting: Deque[Delivery] = deque()
-        self.served = False  # whether a coroutine delivers what waits
         self.ready_at = 0.0  # of the loop's time; nothing is posted before
         self.turns: List[int] = []  # positions of the records that wait to post: several where spellings became one
         self.refusals_in_a_row = 0

@@ -4,7 +4,7 @@ import asyncio
 import functools
 import math
 import time
-from typing import Awaitable, Callable, Dict, List, Sequence, Tuple
+from typing import Awaitable, Callable, Dict, List, Sequence, Set, Tuple
 
 from onevizion import NotifQueueStatus
 
@@ -70,8 +70,8 @@ class DeliveryRun:
         self._finish_files = finish_files
         self._recipients = Recipients(onevizion, settings.channel_field)
         self._channels: Dict[str, Channel] = {}  # by what was asked for, and by ID
-        self._served = 0  # channels that a coroutine delivers to
-        self._idle: asyncio.Future[None] = self.workers.loop.create_future()  # done when no channel is served
+        self._served: Set[Channel] = set()  # those that a coroutine delivers to
+        self._idle: asyncio.Future[None] = self.workers.loop.create_future()  # done when none is served any more
         self._pace = WorkspacePace()
         self._delivered = 0
         self._failed_in_a_row: List[Delivery] = []  # posts that failed since Slack last took one
@@ -86,7 +86,7 @@ class DeliveryRun:
         look_at, looks = self.workers.loop.time() + LOOK_AGAIN_SECONDS, 0
         while not self.workers.ends() and (self._served or self.outcomes.later):
             due = min([look_at] + [due for due, _ in self.outcomes.later])
-            busy = [] if self._idle.done() else [self._idle]
+            busy = [self._idle] if self._served else []
             await self.workers.wait(due - self.workers.loop.time(), *busy)
             now = self.workers.loop.time()
             again = [delivery for due, delivery in self.outcomes.later if due <= now]
@@ -155,16 +155,14 @@ class DeliveryRun:
                 while channel.waiting and not channel.closed and not self.workers.ends():
                     await self._deliver(channel.waiting.popleft())
             finally:
-                channel.served = False
-                self._served -= 1
+                self._served.remove(channel)
                 if not self._served:
                     self._idle.set_result(None)
 
-        if not channel.served:
-            channel.served = True
+        if channel not in self._served:
+            self._served.add(channel)
             if self._idle.done():
                 self._idle = self.workers.loop.create_future()
-            self._served += 1
             asyncio.ensure_future(serve())
 
     # The way of a record
