@@ -282,9 +282,8 @@ class DeliveryRun:
         """Note that Slack has taken a part; two spellings of one channel become one queue."""
         delivery.thread = delivery.thread or posted
         delivery.posted += 1
-        parts, thread = delivery.parts, delivery.thread
-        posted_digest = digest(parts[: delivery.posted])
-        row = (delivery.record.id, thread.channel_id, thread.ts, delivery.posted, len(parts), posted_digest)
+        done, thread = delivery.parts[: delivery.posted], delivery.thread
+        row = (delivery.record.id, thread.channel_id, thread.ts, len(done), len(delivery.parts), digest(done))
         self._journal.note_posted(*row)
         self._failed_in_a_row.clear()
         self._pace.accepted(self.workers.loop.time())
@@ -316,7 +315,7 @@ class DeliveryRun:
 
     def _post_failed(self, delivery: Delivery, failure: Failure) -> None:
         """Count posts that failed in a row; end the run where so many did that Slack must be out of order."""
-        if failure.retryable and not failure.ends_run:
+        if failure.retryable:
             self._failed_in_a_row.append(delivery)
             channels, records = {each.channel for each in self._failed_in_a_row}, set(self._failed_in_a_row)
             if len(channels) >= OUTAGE_CHANNELS or len(records) >= OUTAGE_RECORDS:

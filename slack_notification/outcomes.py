@@ -48,10 +48,9 @@ class Outcomes:
         except Failure as unrecorded:
             PROGRESS.warning("%s: %s", delivery, unrecorded)
         # Looked at only now: this failure, or others at the same time, may have ended the run.
-        again = failure.ends_run or (
-            failure.retryable and (self._workers.ends() or self.gets_another_attempt(delivery))
-        )
-        if again and not self._workers.ends():
+        one_more = self._workers.ends() or self.gets_another_attempt(delivery)
+        again = failure.ends_run or (failure.retryable and one_more)
+        if again:
             self.try_later(delivery)
         delivery.state = PENDING if again else FAILED
         await self.save(delivery, NotifQueueStatus.FAIL_WILL_RETRY if again else NotifQueueStatus.FAIL)
@@ -120,9 +119,12 @@ class Outcomes:
             PROGRESS.warning("%s; another attempt follows", text)
             return
         ids = ranges([delivery.record.id for delivery in deliveries])
-        details = ["This is final after %d attempt(s). To send again once it is corrected: --resend %s"]
-        details = [line % (first.attempts, ids.replace(",", "")) for line in details if first.state == FAILED]
-        details += ["records: %s" % ids] if len(deliveries) > 1 else []
+        details = []
+        if first.state == FAILED:
+            line = "This is final after %d attempt(s). To send again once it is corrected: --resend %s"
+            details.append(line % (first.attempts, ids.replace(",", "")))
+        if len(deliveries) > 1:
+            details.append("records: %s" % ids)
         self._failures_told += 1
         log = LOG if self._failures_told <= FAILURE_ENTRIES else PROGRESS
         log.error("%s", text, extra={"details": details})
