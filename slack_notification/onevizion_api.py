@@ -22,7 +22,7 @@ from .calls import (
 )
 from .errors import Failure, clipped, retry_after_seconds, whole_number
 from .integration_log import LogEntry
-from .records import read_record
+from .records import Record, read_record
 from .settings import Settings
 
 LOG_LIMIT_SECONDS = 5  # a log entry is not worth a longer wait
@@ -72,13 +72,13 @@ class OneVizion:
         self._session = Session(CONNECTIONS)
         self._session.auth = HTTPBearerAuth(settings.ov_access_key, settings.ov_secret_key)
 
-    def notif_queue(self, service_id: int) -> List[Any]:
-        """Return the records of a Notification Service that are not final, as the JSON values that OneVizion sent."""
+    def notif_queue(self, service_id: int) -> List[Optional[Record]]:
+        """Return the records of a Notification Service that are not final; None for what has no usable id."""
         doing = "read the Notif Queue of service %d" % service_id
         params = {"service_id": str(service_id)}
         response = self._call("GET", "/api/internal/notif/queue", doing, "ADMIN_NOTIF_QUEUE R", params=params)
-        records = list(self._json(response, list, doing))
-        if records and all(read_record(raw) is None for raw in records):
+        records = [read_record(raw) for raw in self._json(response, list, doing)]
+        if records and not any(records):
             raise Failure(PAGE_INSTEAD % doing, retryable=True)
         return records
 

@@ -1,14 +1,14 @@
 """From the Notif Queue and the journal to the records that a run has to deliver."""
 
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Set, Tuple
+from typing import Dict, List, NamedTuple, Optional, Sequence, Set, Tuple
 
 from onevizion import NotifQueueStatus
 
 from .errors import LOG, Failure
 from .journal import Begun, Journal
 from .onevizion_api import OneVizion
-from .records import Record, read_record
+from .records import Record
 
 LEFT_ALONE = (NotifQueueStatus.BUILDING.name, NotifQueueStatus.SUCCESS.name, NotifQueueStatus.FAIL.name)
 SAVERS = 16  # statuses are saved side by side
@@ -75,7 +75,7 @@ def read_pending(onevizion: OneVizion, service_id: int, journal: Journal) -> Tup
     """
     records = onevizion.notif_queue(service_id)
     begun = journal.begun()
-    shown = {record.id for record in map(read_record, records) if record is not None}
+    shown = {record.id for record in records if record is not None}
     hidden = [row.record for row in begun.values() if row.posted < row.parts and row.record not in shown]
     failed = save_all(onevizion, hidden, NotifQueueStatus.FAIL_WILL_RETRY)
     for record_id, failure in failed.items():
@@ -86,7 +86,7 @@ def read_pending(onevizion: OneVizion, service_id: int, journal: Journal) -> Tup
         LOG.warning(text, len(failed), list(failed.values())[0], extra={"details": [ranges(list(failed))]})
     if hidden:
         records = onevizion.notif_queue(service_id)
-    nameless = sum(1 for raw in records if read_record(raw) is None)
+    nameless = records.count(None)
     if nameless:
         LOG.error("%d record(s) without notifQueueId cannot be delivered: report this to OneVizion's support", nameless)
     pending = choose(records, set(), begun)
@@ -94,14 +94,14 @@ def read_pending(onevizion: OneVizion, service_id: int, journal: Journal) -> Tup
     return pending, nameless + len(failed)
 
 
-def choose(records: Sequence[Any], known: Set[int], begun: Dict[int, Begun]) -> List[Pending]:
-    """Return those of the queue's JSON values that have to be delivered; their ids are added to `known`.
+def choose(records: Sequence[Optional[Record]], known: Set[int], begun: Dict[int, Begun]) -> List[Pending]:
+    """Return those of the queue's records that have to be delivered; their ids are added to `known`.
 
     BUILDING, SUCCESS and FAIL are left alone, and so is what was posted and waits for its SUCCESS to be saved. SENDING
     is what a run leaves behind that was killed.
     """
     pending = []
-    for record in map(read_record, records):
+    for record in records:
         if record is None or record.status in LEFT_ALONE or record.id in known:
             continue
         known.add(record.id)

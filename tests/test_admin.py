@@ -13,7 +13,7 @@ import module
 from slack_notification import admin
 from slack_notification.journal import JOURNAL_FILE, Journal, digest
 from slack_notification.message import compose
-from slack_notification.onevizion_api import read_record
+from slack_notification.records import read_record
 from tests.sandbox.onevizion import ABSENT
 from tests.slack_rules import problems
 from tests.world import finish
