@@ -22,6 +22,7 @@ Answer = TypeVar("Answer")
 
 CONNECT_TIMEOUT_SECONDS = 10
 READ_TIMEOUT_SECONDS = 30  # between two bytes; what a call may take in all is limited by Interruption.within
+CONNECTIONS = 40  # kept open to each service
 CALL_LIMIT_SECONDS = 90  # in all, its repeats included
 FILE_LIMIT_SECONDS = 600  # for the content of a file, which can be large
 # An idle connection that the server closes just when it is used again costs an attempt, and nobody knows whether the
@@ -196,15 +197,21 @@ class Adapter(requests.adapters.HTTPAdapter):  # type: ignore[misc] # requests h
 class Session(requests.Session):  # type: ignore[misc]
     """A session that takes proxies and certificate authorities from the environment, and credentials from nowhere.
 
-    requests itself knows REQUESTS_CA_BUNDLE and CURL_CA_BUNDLE; SSL_CERT_FILE counts where neither is set.
+    It waits for limited times, and follows a redirect only where that is asked for. requests itself knows
+    REQUESTS_CA_BUNDLE and CURL_CA_BUNDLE; SSL_CERT_FILE counts where neither is set.
     """
 
-    def __init__(self, connections: int) -> None:
+    def __init__(self) -> None:
         super().__init__()
         self.auth: Any = lambda request: request  # without an auth of its own, requests looks into ~/.netrc
         self.verify = os.environ.get("SSL_CERT_FILE") or True
         for scheme in ("https://", "http://"):
-            self.mount(scheme, Adapter(pool_maxsize=connections))
+            self.mount(scheme, Adapter(pool_maxsize=CONNECTIONS))
+
+    def request(self, *arguments: Any, **options: Any) -> Any:
+        """Return the answer to a request (see requests)."""
+        limits = (CONNECT_TIMEOUT_SECONDS, READ_TIMEOUT_SECONDS)
+        return super().request(*arguments, **dict({"timeout": limits, "allow_redirects": False}, **options))
 
     def merge_environment_settings(self, *arguments: Any) -> Any:
         """Return what the environment says; before 2.28, an empty variable would make requests trust any server."""

@@ -12,10 +12,8 @@ from onevizion import HTTPBearerAuth, NotifQueueStatus
 
 from .calls import (
     CALL_LIMIT_SECONDS,
-    CONNECT_TIMEOUT_SECONDS,
     FILE_LIMIT_SECONDS,
     NO_ANSWER,
-    READ_TIMEOUT_SECONDS,
     Interruption,
     Session,
     network_reason,
@@ -34,7 +32,6 @@ REPEATED = ("429", "502", "503", "504", "unreachable")  # codes of Failure
 FAILED_CALLS_LIMIT = 10
 USERS_PER_CALL = 100  # the ids stand in the query string, whose length servers limit
 ATTEMPT_CHARACTERS = 250  # an attempt's text travels in a query string too
-CONNECTIONS = 40
 FILE_LIMIT_BYTES = 100 * 1000 * 1000  # a larger attachment stays a link
 FILE_CHUNK_BYTES = 64 * 1024
 FILE_NAME_CHARACTERS = 200
@@ -69,7 +66,7 @@ class OneVizion:
         self._interruption = interruption
         self._failed_in_a_row = 0
         self._lock = threading.Lock()  # of the number above: calls are made side by side
-        self._session = Session(CONNECTIONS)
+        self._session = Session()
         self._session.auth = HTTPBearerAuth(settings.ov_access_key, settings.ov_secret_key)
 
     def notif_queue(self, service_id: int) -> List[Optional[Record]]:
@@ -240,8 +237,6 @@ class OneVizion:
         """Ask once. An answer of the API is never elsewhere: a redirect leads to a login page, unless for a file."""
         if method == "GET" and self._interruption.requested():
             raise Failure("the run was interrupted", retryable=True)
-        options.setdefault("allow_redirects", False)
-        options["timeout"] = (CONNECT_TIMEOUT_SECONDS, READ_TIMEOUT_SECONDS)
         try:
             response = self._session.request(method, self.url + path, **options)
             done = 200 <= response.status_code < 300

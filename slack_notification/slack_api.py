@@ -11,10 +11,8 @@ import slack
 
 from .calls import (
     CALL_LIMIT_SECONDS,
-    CONNECT_TIMEOUT_SECONDS,
     FILE_LIMIT_SECONDS,
     NO_ANSWER,
-    READ_TIMEOUT_SECONDS,
     Interruption,
     Session,
     network_reason,
@@ -29,8 +27,6 @@ from .slack_errors import POSTED_ANYWAY, TEMPORARY, concerns_blocks, slack_failu
 
 RETRY_PAUSES_SECONDS = (1.0, 2.0, 4.0)  # between tries of a call that may be repeated
 RATE_LIMIT_ERRORS = ("ratelimited", "rate_limited")
-CONNECTIONS = 40
-TIMEOUTS_SECONDS = (CONNECT_TIMEOUT_SECONDS, READ_TIMEOUT_SECONDS)
 FORM = "application/x-www-form-urlencoded"
 
 Answer = TypeVar("Answer")
@@ -73,9 +69,7 @@ class Client(slack.WebClient):  # type: ignore[misc] # slackclient has no types
         headers = dict(args["headers"], **{"Content-Type": FORM})
         body = urlencode(args["params"] or {}).encode()
         try:
-            response = self._transport.post(
-                url, data=body, headers=headers, timeout=TIMEOUTS_SECONDS, allow_redirects=False
-            )
+            response = self._transport.post(url, data=body, headers=headers)
         except NO_ANSWER as error:
             raise unreachable(self._host, error, posting) from error
         try:
@@ -114,7 +108,7 @@ class Slack:
     def __init__(self, settings: Settings, interruption: Interruption) -> None:
         self._interruption = interruption
         self._host = urlsplit(settings.slack_url).netloc
-        self._session = Session(CONNECTIONS)
+        self._session = Session()
         self._client = Client(settings, self._session)
 
     def identity(self) -> Identity:
@@ -177,9 +171,7 @@ class Slack:
     def _send_bytes(self, url: str, content: BinaryIO, file: File) -> None:
         headers = {"Content-Type": "application/octet-stream", "Content-Length": str(file.size_bytes)}
         try:
-            response = self._session.post(
-                url, data=content, headers=headers, timeout=TIMEOUTS_SECONDS, allow_redirects=False
-            )
+            response = self._session.post(url, data=content, headers=headers)
         except NO_ANSWER as error:
             host = urlsplit(url).netloc
             raise Failure("the upload to Slack failed (%s: %s)" % (host, network_reason(error))) from error

@@ -2,7 +2,7 @@
 
 import pytest
 
-from slack_notification import slack_api, slack_errors
+from slack_notification import calls, slack_api, slack_errors
 from tests.sandbox.onevizion import ABSENT
 
 POST = "chat.postMessage"
@@ -175,7 +175,7 @@ def test_a_lost_answer_is_the_one_case_in_which_a_message_can_arrive_twice_and_t
 
 
 def test_a_read_timeout_is_temporary(world, monkeypatch):
-    monkeypatch.setattr(slack_api, "TIMEOUTS_SECONDS", (10, 0.2))
+    monkeypatch.setattr(calls, "READ_TIMEOUT_SECONDS", 0.2)
     world.settings = {"maxAttempts": 2, "nextAttemptDelay": 0}
     record = world.record()
     world.slack.fault(POST, delay=1.0)

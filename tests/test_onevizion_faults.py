@@ -398,7 +398,7 @@ def test_failed_attempts_and_failed_log_entries_are_no_failed_calls(world):
 
 
 def test_an_answer_that_does_not_come_is_asked_for_again(world, monkeypatch):
-    monkeypatch.setattr(onevizion_api, "READ_TIMEOUT_SECONDS", 0.2)
+    monkeypatch.setattr(calls, "READ_TIMEOUT_SECONDS", 0.2)
     world.record()
     slow = world.onevizion.fault("GET .*notif/queue", delay=2.0)
     assert world.run().status == 0
