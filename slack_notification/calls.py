@@ -1,6 +1,5 @@
 """How a call to a service is made: one kind of HTTP session, a limit in time, repeats, and the end by a signal."""
 
-import itertools
 import math
 import os
 import queue
@@ -9,7 +8,7 @@ import signal
 import socket
 import threading
 import time
-from typing import Any, Callable, Dict, Iterable, List, Optional, TypeVar
+from typing import Any, Callable, Dict, List, Optional, Sequence, TypeVar
 
 import requests
 import requests.adapters
@@ -88,19 +87,27 @@ class Interruption:
         """Have a function called, in another thread, when the run is interrupted."""
         self._wake.append(wake)
 
-    def within(self, seconds: float, call: Callable[[], Answer]) -> Answer:
+    def within(
+        self,
+        seconds: float,
+        call: Callable[[], Answer],
+        pauses: Sequence[float] = (),
+        may_repeat: Callable[[Failure], bool] = lambda failure: True,
+    ) -> Answer:
         """Return what a blocking call returns, or raise what it raises.
 
         The call has a thread of its own. One that takes longer is left behind there, and ends with the program: neither
         requests' timeouts, which count between bytes, nor a host name that does not resolve have a limit in all.
 
+        :param pauses: in seconds: the call is made again after each of them, or later if the service says so
+        :param may_repeat: tells of a Failure of the call whether to make it again
         :raises TimeoutError: no answer after so many seconds, or when an interrupted run had to end
         """
         answers: queue.Queue[Any] = queue.Queue()
 
         def work() -> None:
             try:
-                answers.put((call(), None))
+                answers.put((self._repeat(call, pauses, may_repeat), None))
             except BaseException as error:  # raised below, in the thread that waits
                 answers.put((None, error))
 
@@ -126,21 +133,14 @@ class Interruption:
         for answers in list(self._waiting.values()):
             answers.put((None, TimeoutError("no answer before the run had to end")))
 
-    def repeat(
-        self, ask: Callable[[], Answer], pauses: Iterable[float], may_repeat: Callable[[Failure], bool]
+    def _repeat(
+        self, call: Callable[[], Answer], pauses: Sequence[float], may_repeat: Callable[[Failure], bool]
     ) -> Answer:
-        """Return what `ask` returns, asking again after these pauses (in seconds), or later if the service says so.
-
-        To be called by what `within` calls.
-
-        :param may_repeat: tells of a failure whether to ask again
-        :raises Failure: the last one
-        """
-        for pause in itertools.chain(pauses, [None]):
+        for pause in pauses:
             try:
-                return ask()
+                return call()
             except Failure as failure:
-                if pause is None or not may_repeat(failure):
+                if not may_repeat(failure):
                     raise
                 wanted = failure.wait_seconds
                 seconds = pause if wanted is None or math.isnan(wanted) else min(max(pause, wanted), WAIT_LIMIT_SECONDS)
@@ -148,7 +148,7 @@ class Interruption:
             self.wait(seconds)
             if threading.current_thread() not in self._waiting:
                 raise TimeoutError("given up meanwhile")  # or it would change something behind the run's back
-        raise AssertionError("not reached")
+        return call()
 
 
 # What a request raises that gets no answer. ValueError, TypeError: an address that only fails when used, a proxy's too.

@@ -205,14 +205,13 @@ class OneVizion:
             response = self._ask(method, path, doing, privilege, accept, **options)
             return response if use is None else use(response)
 
-        def patiently() -> Any:
+        def may_repeat(failure: Failure) -> bool:
             # A read is not worth the time of a run that shall end; a status is.
-            reads, requested = method == "GET", self._interruption.requested
-            repeated = lambda failure: failure.code in REPEATED and not (reads and requested())  # noqa: E731
-            return self._interruption.repeat(ask, RETRY_PAUSES_SECONDS if repeat else (), repeated)
+            return failure.code in REPEATED and not (method == "GET" and self._interruption.requested())
 
+        pauses = RETRY_PAUSES_SECONDS if repeat else ()
         try:
-            answer = self._interruption.within(limit_seconds, patiently)
+            answer = self._interruption.within(limit_seconds, ask, pauses, may_repeat)
         except Failure as failure:
             raise self._counted(repeat and failure.retryable, failure) from failure.__cause__
         except TimeoutError as error:

@@ -1,10 +1,11 @@
 """Slack's Web API, as far as a run needs it: auth.test, chat.postMessage, and the three steps of sharing a file."""
 
+import functools
 import json
 import logging
 import math
 import re
-from typing import Any, BinaryIO, Callable, Dict, NamedTuple, Optional, Set, Tuple, TypeVar
+from typing import Any, BinaryIO, Callable, Dict, NamedTuple, Optional, Set, Tuple
 from urllib.parse import urlencode, urlsplit
 
 import slack
@@ -27,9 +28,8 @@ from .slack_errors import POSTED_ANYWAY, TEMPORARY, concerns_blocks, slack_failu
 
 RETRY_PAUSES_SECONDS = (1.0, 2.0, 4.0)  # between tries of a call that may be repeated
 RATE_LIMIT_ERRORS = ("ratelimited", "rate_limited")
+POST = "chat.postMessage"
 FORM = "application/x-www-form-urlencoded"
-
-Answer = TypeVar("Answer")
 
 
 class Identity(NamedTuple):
@@ -65,7 +65,7 @@ class Client(slack.WebClient):  # type: ignore[misc] # slackclient has no types
 
     def _perform_urllib_http_request(self, *, url: str, args: Dict[str, Any]) -> Dict[str, Any]:
         """Post a form, and return status, headers and body of an answer that is a success; else raise Failure."""
-        posting = url.endswith("/chat.postMessage")
+        posting = url.endswith("/" + POST)
         headers = dict(args["headers"], **{"Content-Type": FORM})
         body = urlencode(args["params"] or {}).encode()
         try:
@@ -91,6 +91,11 @@ class Client(slack.WebClient):  # type: ignore[misc] # slackclient has no types
         return {"status": 200, "headers": response.headers, "body": json.dumps(data)}
 
 
+def is_rate_limit(failure: Failure) -> bool:
+    """Tell whether to repeat a step of sharing a file: after anything else, it could be shared twice."""
+    return failure.wait_seconds is not None
+
+
 def unreachable(host: str, error: BaseException, posting: bool) -> Failure:
     """Return the Failure of a call that got no answer."""
     text = "Slack (%s) could not be reached (%s)" if not was_sent(error) else "Slack (%s) did not answer (%s)"
@@ -103,7 +108,7 @@ def temporary(text: str, perhaps_posted: bool) -> Failure:
 
 
 class Slack:
-    """Slack's Web API. Every request passes `_within`, which bounds its time; every method raises Failure."""
+    """Slack's Web API. The time of every request is limited; every method raises Failure."""
 
     def __init__(self, settings: Settings, interruption: Interruption) -> None:
         self._interruption = interruption
@@ -120,8 +125,7 @@ class Slack:
         def may_repeat(failure: Failure) -> bool:
             return failure.retryable and not self._interruption.requested()
 
-        ask = lambda: self._interruption.repeat(lambda: self._ask("auth.test", {}), RETRY_PAUSES_SECONDS, may_repeat)  # noqa: E731
-        data, headers = self._within(CALL_LIMIT_SECONDS, ask)
+        data, headers = self._call("auth.test", {}, may_repeat)
         scopes = headers.get("x-oauth-scopes")
         granted = None if scopes is None else {scope.strip() for scope in scopes.split(",")}
         return Identity(str(data.get("user")), str(data.get("team")), granted)
@@ -153,49 +157,40 @@ class Slack:
 
         :param content: open at its beginning
         """
-        upload = self._call_patiently("files.getUploadURLExternal", filename=file.name, length=str(file.size_bytes))
-        url = str(upload.get("upload_url"))
-        self._within(FILE_LIMIT_SECONDS, lambda: self._send_bytes(url, content, file))
+        start = {"filename": file.name, "length": str(file.size_bytes)}
+        upload, _ = self._call("files.getUploadURLExternal", start, is_rate_limit)
+        self._send_bytes(str(upload.get("upload_url")), content, file)
         files = json.dumps([{"id": str(upload.get("file_id")), "title": file.name}])
-        self._call_patiently(
-            "files.completeUploadExternal", files=files, channel_id=posted.channel_id, thread_ts=posted.ts
-        )
+        end = {"files": files, "channel_id": posted.channel_id, "thread_ts": posted.ts}
+        self._call("files.completeUploadExternal", end, is_rate_limit)
 
     def _post(self, arguments: Dict[str, Any]) -> Posted:
         quiet = dict(arguments, unfurl_links=False, unfurl_media=False)
-        data, _ = self._within(CALL_LIMIT_SECONDS, lambda: self._ask("chat.postMessage", quiet), posting=True)
+        data, _ = self._call(POST, quiet, lambda failure: False)
         channel_id, ts = data.get("channel"), data.get("ts")
         asked = str(arguments["channel"])
         return Posted(channel_id if isinstance(channel_id, str) else asked, ts if isinstance(ts, str) else "")
 
     def _send_bytes(self, url: str, content: BinaryIO, file: File) -> None:
         headers = {"Content-Type": "application/octet-stream", "Content-Length": str(file.size_bytes)}
+        send = lambda: self._session.post(url, data=content, headers=headers)  # noqa: E731
         try:
-            response = self._session.post(url, data=content, headers=headers)
+            response = self._interruption.within(FILE_LIMIT_SECONDS, send)
         except NO_ANSWER as error:
             host = urlsplit(url).netloc
             raise Failure("the upload to Slack failed (%s: %s)" % (host, network_reason(error))) from error
         if response.status_code != 200:
             raise Failure("the upload to Slack failed (HTTP %d)" % response.status_code)
 
-    def _call_patiently(self, method: str, **arguments: str) -> Dict[str, Any]:
-        """Call a method, waiting out its rate limit. Nothing else is repeated, so nothing is shared twice."""
-
-        def ask() -> Tuple[Dict[str, Any], Dict[str, str]]:
-            rate_limited = lambda failure: failure.wait_seconds is not None  # noqa: E731
-            return self._interruption.repeat(lambda: self._ask(method, arguments), RETRY_PAUSES_SECONDS, rate_limited)
-
-        return self._within(CALL_LIMIT_SECONDS, ask)[0]
-
-    def _within(self, seconds: float, call: Callable[[], Answer], posting: bool = False) -> Answer:
-        try:
-            return self._interruption.within(seconds, call)
-        except TimeoutError as error:
-            raise unreachable(self._host, error, posting) from error
-
-    def _ask(self, method: str, arguments: Dict[str, Any]) -> Tuple[Dict[str, Any], Dict[str, str]]:
+    def _call(
+        self, method: str, arguments: Dict[str, Any], may_repeat: Callable[[Failure], bool]
+    ) -> Tuple[Dict[str, Any], Dict[str, str]]:
         """Return the data and the headers (lower-case names) of a successful answer."""
-        response = self._client.api_call(method, params=arguments)
+        ask = functools.partial(self._client.api_call, method, params=arguments)
+        try:
+            response = self._interruption.within(CALL_LIMIT_SECONDS, ask, RETRY_PAUSES_SECONDS, may_repeat)
+        except TimeoutError as error:
+            raise unreachable(self._host, error, method == POST) from error
         return response.data, {name.lower(): value for name, value in response.headers.items()}
 
 

@@ -25,9 +25,9 @@ class ShortLimits(CapturedWaits):
         self.limits = []
         self.limit_seconds = limit_seconds
 
-    def within(self, seconds, call):
+    def within(self, seconds, *call):
         self.limits.append(seconds)
-        return super().within(min(seconds, self.limit_seconds), call)
+        return super().within(min(seconds, self.limit_seconds), *call)
 
 
 @pytest.mark.parametrize("drip", DRIPS)
