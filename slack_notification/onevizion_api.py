@@ -138,7 +138,7 @@ class OneVizion:
     def file_name(self, blob_id: int) -> str:
         """Return an attachment's own name, "" where OneVizion does not say; raises nothing for a file."""
         try:
-            return self._open_file(blob_id, NAME_LIMIT_SECONDS, lambda response: 0).name
+            return self._open_file(blob_id, NAME_LIMIT_SECONDS).name
         except Failure:
             return ""
 
@@ -147,21 +147,20 @@ class OneVizion:
 
         OneVizion may redirect to an object storage on another host; the session takes no credentials there.
         """
-        return self._open_file(blob_id, FILE_LIMIT_SECONDS, lambda response: self._write_content(response, target))
+        return self._open_file(blob_id, FILE_LIMIT_SECONDS, target)
 
-    def _open_file(self, blob_id: int, limit_seconds: float, read_content: Callable[[requests.Response], int]) -> File:
+    def _open_file(self, blob_id: int, limit_seconds: float, target: Optional[BinaryIO] = None) -> File:
         def read(response: requests.Response) -> File:
             with response:
                 name = attachment_name(response.headers.get("Content-Disposition"))
                 if not name:
                     raise Failure("OneVizion answered with a page instead of the file")
-                return File(name, read_content(response))
+                return File(name, self._write_content(response, target) if target is not None else 0)
 
         # Unpacked on the way, a file would not have the length that was announced.
-        headers = {"Accept-Encoding": "identity"}
+        options: Dict[str, Any] = {"headers": {"Accept-Encoding": "identity"}, "stream": True, "allow_redirects": True}
         privilege = "R on the trackor type and the tab that hold the file"
         path = "/api/v3/files/%d" % blob_id
-        options: Dict[str, Any] = {"stream": True, "allow_redirects": True, "headers": headers}
         file: File = self._call("GET", path, "read the file", privilege, False, limit_seconds, use=read, **options)
         return file
 
@@ -246,7 +245,7 @@ class OneVizion:
             return response
         response.close()
         if page:
-            raise Failure(PAGE_INSTEAD % doing, retryable=True, code="page")
+            raise Failure(PAGE_INSTEAD % doing, retryable=True)
         refusal = self._refusal(response.status_code, doing, privilege)
         refusal.wait_seconds = retry_after_seconds(response.headers.get("Retry-After"))
         raise refusal
@@ -273,10 +272,10 @@ class OneVizion:
     def _json(self, response: requests.Response, kind: type, doing: str) -> Any:
         try:
             value = json.loads(response.content.decode("utf-8-sig"))  # JSON is UTF-8, whatever the header says
-        except (ValueError, RecursionError) as error:
-            raise Failure(PAGE_INSTEAD % doing, retryable=True, code="page") from error
+        except (ValueError, RecursionError):
+            value = None
         if not isinstance(value, kind):
-            raise Failure(PAGE_INSTEAD % doing, retryable=True, code="page")
+            raise Failure(PAGE_INSTEAD % doing, retryable=True)
         return value
 
 
