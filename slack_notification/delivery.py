@@ -61,7 +61,7 @@ class DeliveryRun:
         """:param share: begins to share the files of a delivered record; :param finish_files: waits for them"""
         self.deliveries: List[Delivery] = []
         self.workers = workers
-        self.outcomes = Outcomes(settings, onevizion, journal, self.workers)
+        self.outcomes = Outcomes(settings, onevizion, journal, workers)
         self._settings = settings
         self._onevizion = onevizion
         self._slack = slack_api
@@ -91,15 +91,15 @@ class DeliveryRun:
             now = self.workers.loop.time()
             again = [delivery for due, delivery in self.outcomes.later if due <= now]
             self.outcomes.later = [(due, delivery) for due, delivery in self.outcomes.later if due > now]
-            if now >= look_at and looks < LOOKS_LIMIT and not self.workers.ends():
-                again += await self._arrived()
-                looks += 1
-            look_at = look_at if now < look_at else self.workers.loop.time() + LOOK_AGAIN_SECONDS
+            if now >= look_at:
+                if looks < LOOKS_LIMIT and not self.workers.ends():
+                    again += await self._arrived()
+                    looks += 1
+                look_at = self.workers.loop.time() + LOOK_AGAIN_SECONDS
             await self._take(again)
             if time.monotonic() - self.workers.answered_at > STALL_SECONDS:
-                self.workers.end(
-                    Failure("no call to OneVizion or Slack has ended for %d minutes" % (STALL_SECONDS / 60))
-                )
+                text = "no call to OneVizion or Slack has ended for %d minutes"
+                self.workers.end(Failure(text % (STALL_SECONDS / 60)))
         if self._served:
             await asyncio.wait([self._idle], timeout=2 * CALL_LIMIT_SECONDS)
         await self._finish_files()

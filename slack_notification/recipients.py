@@ -141,8 +141,8 @@ class Recipients:
 
 def is_unread(answers: Dict[int, Any], key: int) -> bool:
     """Tell whether something has to be read: for the first time, or again after a failure that may have passed."""
-    answer = answers.get(key, answers)
-    return answer is answers or (isinstance(answer, Failure) and answer.retryable)
+    answer = answers.get(key)
+    return key not in answers or (isinstance(answer, Failure) and answer.retryable)
 
 
 def end_where_all_failed_alike(answers: Dict[int, Any]) -> None:

@@ -55,8 +55,8 @@ class Client(slack.WebClient):  # type: ignore[misc] # slackclient has no types
 
     def __init__(self, settings: Settings, session: Session) -> None:
         super().__init__(token=settings.slack_bot_token, base_url=settings.slack_url + "/api/")
+        self.host = urlsplit(settings.slack_url).netloc
         self._transport = session
-        self._host = urlsplit(settings.slack_url).netloc
         # They print every failed request, and at level Debug every message and address, past our own log.
         for name in ("slack.web.base_client", "slack.web.slack_response", "slack_sdk.web.base_client"):
             logging.getLogger(name).setLevel(logging.CRITICAL)
@@ -71,7 +71,7 @@ class Client(slack.WebClient):  # type: ignore[misc] # slackclient has no types
         try:
             response = self._transport.post(url, data=body, headers=headers)
         except NO_ANSWER as error:
-            raise unreachable(self._host, error, posting) from error
+            raise unreachable(self.host, error, posting) from error
         try:
             data = json.loads(response.content.decode("utf-8-sig"))
         except (ValueError, RecursionError):
@@ -112,7 +112,6 @@ class Slack:
 
     def __init__(self, settings: Settings, interruption: Interruption) -> None:
         self._interruption = interruption
-        self._host = urlsplit(settings.slack_url).netloc
         self._session = Session()
         self._client = Client(settings, self._session)
 
@@ -138,8 +137,10 @@ class Slack:
         :param channel: a name with `#`, or an ID; a name in capitals that looks like an ID is tried as both
         :raises Failure: it was not posted, or nobody knows; with `wait_seconds` where Slack wants it later
         """
-        arguments = {"channel": channel, "text": part.text, "blocks": json.dumps(part.blocks)}
-        arguments.update({"thread_ts": thread_ts} if thread_ts else {})
+        arguments: Dict[str, Any] = {"channel": channel, "text": part.text, "blocks": json.dumps(part.blocks)}
+        arguments.update(unfurl_links=False, unfurl_media=False)
+        if thread_ts:
+            arguments["thread_ts"] = thread_ts
         try:
             return self._post(arguments)
         except Failure as failure:
@@ -165,8 +166,7 @@ class Slack:
         self._call("files.completeUploadExternal", end, is_rate_limit)
 
     def _post(self, arguments: Dict[str, Any]) -> Posted:
-        quiet = dict(arguments, unfurl_links=False, unfurl_media=False)
-        data, _ = self._call(POST, quiet, lambda failure: False)
+        data, _ = self._call(POST, arguments, lambda failure: False)
         channel_id, ts = data.get("channel"), data.get("ts")
         asked = str(arguments["channel"])
         return Posted(channel_id if isinstance(channel_id, str) else asked, ts if isinstance(ts, str) else "")
@@ -190,7 +190,7 @@ class Slack:
         try:
             response = self._interruption.within(CALL_LIMIT_SECONDS, ask, RETRY_PAUSES_SECONDS, may_repeat)
         except TimeoutError as error:
-            raise unreachable(self._host, error, method == POST) from error
+            raise unreachable(self._client.host, error, method == POST) from error
         return response.data, {name.lower(): value for name, value in response.headers.items()}
 
 
