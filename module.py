@@ -42,7 +42,7 @@ from slack_notification.errors import (
     RunError,
 )
 from slack_notification.lock import Held, only_run
-from slack_notification.packages import refuse_import, use_packages
+from slack_notification.packages import IHUB_PARAMETERS_FILE, refuse_import, use_packages
 
 if TYPE_CHECKING:  # the parts below need packages, which a scheduled run installs first
     from slack_notification.calls import Interruption
@@ -52,8 +52,6 @@ if TYPE_CHECKING:  # the parts below need packages, which a scheduled run instal
     from slack_notification.settings import Settings
 
 VERSION = "2.0.0"
-# OneVizion writes this file into the working directory before each scheduled run, and only then.
-IHUB_PARAMETERS_FILE = "ihub_parameters.json"
 LONG_RUN = datetime.timedelta(hours=1)  # a run that lasts longer than this is worth a look
 
 if __name__ == "__main__":

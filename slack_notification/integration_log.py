@@ -12,10 +12,9 @@ from typing import Any, Callable, Iterable, List, NamedTuple, Optional
 from onevizion import LogLevel
 
 from .errors import LOG, PROGRESS, Failure, RunError, clipped, whole_number
+from .packages import IHUB_PARAMETERS_FILE
 from .settings import read_json_object
 
-# OneVizion writes this file into the working directory before each scheduled run, and only then.
-IHUB_PARAMETERS_FILE = "ihub_parameters.json"
 # Size limits of the integration log are undocumented; these are known to be taken.
 LOG_MESSAGE_CHARACTERS = 200
 LOG_DESCRIPTION_CHARACTERS = 4000

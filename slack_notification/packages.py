@@ -12,6 +12,8 @@ from typing import Any, List, NoReturn, Sequence, Tuple
 
 from .errors import EXIT_CANNOT_WORK, EXIT_DELIVERED
 
+# OneVizion writes this file into the working directory before each scheduled run, and only then.
+IHUB_PARAMETERS_FILE = "ihub_parameters.json"
 HERE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 REQUIREMENTS_FILE = os.path.join(HERE, "requirements.txt")
 PACKAGES = os.path.join(HERE, ".packages")
