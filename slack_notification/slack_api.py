@@ -6,7 +6,7 @@ import logging
 import math
 import re
 from typing import Any, BinaryIO, Callable, Dict, NamedTuple, Optional, Set, Tuple
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import urlsplit
 
 import slack
 
@@ -66,10 +66,9 @@ class Client(slack.WebClient):  # type: ignore[misc] # slackclient has no types
     def _perform_urllib_http_request(self, *, url: str, args: Dict[str, Any]) -> Dict[str, Any]:
         """Post a form, and return status, headers and body of an answer that is a success; else raise Failure."""
         posting = url.endswith("/" + POST)
-        headers = dict(args["headers"], **{"Content-Type": FORM})
-        body = urlencode(args["params"] or {}).encode()
+        headers = dict(args["headers"], **{"Content-Type": FORM})  # slackclient says that it is JSON
         try:
-            response = self._transport.post(url, data=body, headers=headers)
+            response = self._transport.post(url, data=args["params"], headers=headers)
         except NO_ANSWER as error:
             raise unreachable(self.host, error, posting) from error
         try:
