@@ -75,7 +75,9 @@ class DeliveryRun:
         self._pace = WorkspacePace()
         self._delivered = 0
         self._failed_in_a_row: List[Delivery] = []  # posts that failed since Slack last took one
-        self._outage: List[Delivery] = []  # those of them that ended the run
+        # The same with their times, until Slack takes a post that was begun later: one begun earlier proves nothing.
+        self._failed_lately: List[Tuple[float, Delivery]] = []
+        self._outage: List[Delivery] = []  # what had failed lately when so many failures in a row ended the run
 
     def run(self, pending: Sequence[Pending]) -> None:
         """Deliver these, and what arrives in the queue meanwhile, in as many attempts as the settings allow."""
@@ -266,7 +268,7 @@ class DeliveryRun:
                 target = delivery.thread.channel_id if delivery.thread else channel.id or channel.asked
                 text = "%s: part %d of %d for %s\n%s"
                 PROGRESS.debug(text, delivery, delivery.posted + 1, len(delivery.parts), channel.asked, part.text)
-                self.workers.answered_at = time.monotonic()
+                began_at = self.workers.answered_at = time.monotonic()
                 try:
                     posted = await self.workers.in_worker(self._slack.post, target, part, thread_ts)
                 except Failure as failure:
@@ -275,6 +277,8 @@ class DeliveryRun:
                         raise
                     self._refused(delivery.channel, failure.wait_seconds)  # another one, where two became one
                 else:
+                    self._failed_in_a_row.clear()
+                    self._failed_lately = [failed for failed in self._failed_lately if failed[0] > began_at]
                     self._posted(delivery, posted)
                     return
 
@@ -285,7 +289,6 @@ class DeliveryRun:
         done, thread = delivery.parts[: delivery.posted], delivery.thread
         row = (delivery.record.id, thread.channel_id, thread.ts, len(done), len(delivery.parts), digest(done))
         self._journal.note_posted(*row)
-        self._failed_in_a_row.clear()
         self._pace.accepted(self.workers.loop.time())
         channel = delivery.channel
         channel.refusals_in_a_row, channel.waited_seconds = 0, 0.0
@@ -317,9 +320,10 @@ class DeliveryRun:
         """Count posts that failed in a row; end the run where so many did that Slack must be out of order."""
         if failure.retryable:
             self._failed_in_a_row.append(delivery)
+            self._failed_lately.append((time.monotonic(), delivery))
             channels, records = {each.channel for each in self._failed_in_a_row}, set(self._failed_in_a_row)
             if len(channels) >= OUTAGE_CHANNELS or len(records) >= OUTAGE_RECORDS:
-                self._outage = self._outage or list(self._failed_in_a_row)
+                self._outage = self._outage or [failed for _, failed in self._failed_lately]
                 text = "Slack is out of order (%d posts in a row failed): %s"
                 self.workers.end(Failure(text % (len(self._failed_in_a_row), failure)))
 

@@ -48,6 +48,16 @@ def test_an_outage_of_Slack_ends_the_run_and_no_record_ends_in_FAIL(world, case,
     assert world.log()[-1].startswith("delivered 0, failed 0, left pending 40")
 
 
+def test_what_failed_while_a_post_of_before_the_outage_was_still_under_way_is_pending_again_too(world, monkeypatch):
+    monkeypatch.setattr(delivery, "CHANNEL_INTERVAL_SECONDS", 1.2)
+    records = fill(world, channels=3, records=6)
+    before = to_channel("#c0")  # only the first post there has the name, the next one has the ID
+    world.slack.fault(POST, where=before, delay=0.8)
+    world.slack.fault(POST, times=None, where=lambda call: not before(call), delay=0.3, error="internal_error")
+    assert world.run().status == 2
+    assert statuses(world, records) == ["SUCCESS"] + ["FAIL_WILL_RETRY"] * 5
+
+
 @pytest.mark.parametrize("max_attempts", [1, 3])
 def test_an_outage_with_a_single_channel_burns_no_record_either(world, max_attempts):
     world.settings = {"maxAttempts": max_attempts, "nextAttemptDelay": 0}
