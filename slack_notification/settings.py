@@ -9,14 +9,9 @@ from typing import Any, Callable, Dict, List, NamedTuple, NoReturn, Tuple
 import jsonschema
 
 from .errors import LOG, RunError, quoted
+from .packages import HERE
 
-HERE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-
-SETTINGS_FILE = "settings.json"
 SCHEMA_FILE = os.path.join(HERE, "settings_schema.json")
-NEAREST_KEY_SIMILARITY = 0.6  # difflib's measure: below it the nearest known key is no likely meaning
-
-
 CURLY_QUOTES = "“”„‟‘’"
 # What a setting in quotes is taken for, by the schema's type: how it must look, and what makes the value of it.
 IN_QUOTES: Dict[str, Tuple[str, Callable[[str], Any]]] = {
@@ -130,20 +125,14 @@ def settings_problems(values: Dict[str, Any], schema: Dict[str, Any]) -> Dict[st
     return problems
 
 
-def unknown_keys(values: Dict[str, Any], schema: Dict[str, Any]) -> List[str]:
-    """Return a warning for each key that no setting has, with the known key that is most like it."""
+def warnings_of(values: Dict[str, Any], schema: Dict[str, Any]) -> List[str]:
+    """Return what works but is hardly meant, a line each; no line shows a secret."""
     warnings = []
     for key in values:
         if key not in schema["properties"]:
-            nearest = difflib.get_close_matches(key, schema["properties"], n=1, cutoff=NEAREST_KEY_SIMILARITY)
+            nearest = difflib.get_close_matches(key, schema["properties"], n=1)
             advice = "did you mean %s?" % nearest[0] if nearest else "it is not used"
             warnings.append("the settings have the unknown key %s: %s" % (quoted(key), advice))
-    return warnings
-
-
-def warnings_of(values: Dict[str, Any], schema: Dict[str, Any]) -> List[str]:
-    """Return what works but is hardly meant, a line each; no line shows a secret."""
-    warnings = unknown_keys(values, schema)
     address, token = values.get("ovUrl"), values.get("slackBotToken")
     if isinstance(address, str) and re.search(r"[^:/\s][/?#]+[^/\s]", address):
         warnings.append("ovUrl: what follows the host name is ignored; the module uses %s" % base_url(address))
@@ -184,7 +173,7 @@ def make_settings(values: Dict[str, Any], schema: Dict[str, Any]) -> Settings:
     )
 
 
-def load_settings(path: str = SETTINGS_FILE) -> Settings:
+def load_settings(path: str) -> Settings:
     """Read and validate the settings file; log what is hardly meant.
 
     :raises RunError: with all problems at once
