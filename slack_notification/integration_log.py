@@ -23,13 +23,6 @@ LOG_DRAIN_SECONDS = 10.0  # how long the end of the run goes on posting entries;
 LOG_DRAIN_INTERRUPTED_SECONDS = 1.0
 REDACTED_FROM_CHARACTERS = 4  # shorter secrets would blot out ordinary words, and protect nothing
 
-LOG_LEVELS = {
-    LogLevel.ERROR: logging.ERROR,
-    LogLevel.WARNING: logging.WARNING,
-    LogLevel.INFO: logging.INFO,
-    LogLevel.DEBUG: logging.DEBUG,
-}
-
 
 class LogEntry(NamedTuple):
     """One entry of the integration log; `level` is a name that OneVizion knows."""
@@ -61,8 +54,8 @@ def read_platform() -> Platform:
         return Platform(LogLevel.INFO, None, "no integration log for this run: %s" % error)
     process_id = whole_number(parameters.get("processId"))
     problem = "" if process_id is not None else "no integration log for this run: ihub_parameters.json has no processId"
-    names = {level.logLevelName.upper(): level for level in LogLevel}
-    return Platform(names.get(str(parameters.get("logLevel")).upper(), LogLevel.INFO), process_id, problem)
+    level = LogLevel.__members__.get(str(parameters.get("logLevel")).upper(), LogLevel.INFO)
+    return Platform(level, process_id, problem)
 
 
 def redacted(text: str, secrets: Iterable[str]) -> str:
@@ -184,8 +177,7 @@ def entry_of(record: logging.LogRecord) -> LogEntry:
     text = record.getMessage()
     message = text.split("\n", 1)[0]
     description = text if len(message) > LOG_MESSAGE_CHARACTERS else text[len(message) + 1 :]
-    level = next(known for known, number in LOG_LEVELS.items() if number <= record.levelno)
-    level = LogLevel.DEBUG if record.name == PROGRESS.name else level
+    level = LogLevel.DEBUG if record.name == PROGRESS.name else LogLevel[record.levelname]
     return LogEntry(
         level.logLevelName, clipped(message, LOG_MESSAGE_CHARACTERS), clipped(description, LOG_DESCRIPTION_CHARACTERS)
     )
@@ -204,7 +196,7 @@ class Logs:
         if platform.level is not None:
             entries = Entries(self._entries)
             entries.setFormatter(SafeFormatter("%(message)s", self._secrets))
-            entries.setLevel(LOG_LEVELS[platform.level])
+            entries.setLevel(platform.level.name)  # OneVizion's levels have the names of Python's
             debug = platform.level is LogLevel.DEBUG
             entries.addFilter(lambda record: record.name != PROGRESS.name or debug)
             self._handlers.append(entries)
