@@ -1,13 +1,16 @@
 """Python's logging, shown on the console and told to OneVizion's integration log; neither can stop a delivery."""
 
 import contextlib
+import functools
 import logging
 import logging.handlers
+import math
 import os
 import queue
 import sys
+import threading
 import time
-from typing import Any, Callable, Iterable, List, NamedTuple, Optional
+from typing import Callable, Iterable, List, NamedTuple, Optional
 
 from onevizion import LogLevel
 
@@ -68,18 +71,6 @@ def redacted(text: str, secrets: Iterable[str]) -> str:
     return text
 
 
-def say(text: str) -> None:
-    """Print a line to stdout, whatever characters it can show; a stdout that nobody reads any more is no failure."""
-    if sys.stdout is None:
-        return
-    encoding = sys.stdout.encoding or "utf-8"
-    try:
-        print(text.encode(encoding, "backslashreplace").decode(encoding), flush=True)
-    except OSError:
-        # What print could not write stays in the buffer, and the interpreter would fail on it once more at its end.
-        sys.stdout = open(os.devnull, "w")  # noqa: SIM115
-
-
 class SafeFormatter(logging.Formatter):
     """Formats a log record, its `details` as lines below it, without any secret in it, traceback included."""
 
@@ -133,48 +124,59 @@ class Console(logging.StreamHandler):  # type: ignore[type-arg] # has none befor
         super().close()
 
 
-class Entries(logging.handlers.QueueHandler):
-    """Hands log records on as they are formatted; Python 3.6's own way leaves out what a formatter adds or hides."""
+class IntegrationLog(logging.handlers.QueueHandler):
+    """Posts each log record as an entry of the integration log, in a thread of its own: no delivery waits for it."""
 
-    def prepare(self, record: logging.LogRecord) -> logging.LogRecord:
-        """Return a copy of a log record with its formatted text."""
-        text = self.format(record)
-        return logging.makeLogRecord(dict(record.__dict__, msg=text, args=None, exc_info=None, exc_text=None))
-
-
-class IntegrationLog(logging.Handler):
-    """Posts each log record as an entry of the integration log, and keeps what could not be posted in `untold`.
-
-    Used in the thread of a QueueListener, so that no delivery waits for it.
-    """
-
-    def __init__(self, post: Callable[[LogEntry], None]) -> None:
-        super().__init__()
-        self.untold: List[LogEntry] = []
+    def __init__(self, level: LogLevel, secrets: List[str]) -> None:
+        self._entries: queue.Queue[Optional[LogEntry]] = queue.Queue()
+        super().__init__(self._entries)
+        self.setFormatter(SafeFormatter("%(message)s", secrets))
+        self.setLevel(level.name)  # OneVizion's levels have the names of Python's
+        self.addFilter(lambda record: record.name != PROGRESS.name or level is LogLevel.DEBUG)
         self.trouble = ""  # why an entry could not be posted
-        self.give_up_at = float("inf")  # of time.monotonic
-        self._post = post
-        self._failures_in_a_row = 0
+        self._untold: List[LogEntry] = []
+        self._give_up_at = math.inf  # of time.monotonic
+        self._thread: Optional[threading.Thread] = None
 
-    def emit(self, record: logging.LogRecord) -> None:
-        """Post one entry, unless the log was given up."""
-        entry = entry_of(record)
-        if self._failures_in_a_row == LOG_FAILURES_IN_A_ROW or time.monotonic() > self.give_up_at:
-            self.trouble = self.trouble or "OneVizion took too long to write it"
-            self.untold.append(entry)
-            return
-        try:
-            self._post(entry)
-            self._failures_in_a_row = 0
-        except Exception as error:  # a log that fails in whatever way must not end the listener, and with it the log
-            self.untold.append(entry)
-            self._failures_in_a_row += 1
-            self.trouble = str(error) if isinstance(error, Failure) else type(error).__name__
+    def prepare(self, record: logging.LogRecord) -> LogEntry:
+        """Return what the queue holds of a log record (see QueueHandler)."""
+        return entry_of(record, self.format(record))
+
+    def start(self, post: Callable[[LogEntry], None]) -> None:
+        """Begin to post, what was logged until now first."""
+        self._thread = threading.Thread(target=self._post_all, args=[post], name="log", daemon=True)
+        self._thread.start()
+
+    def finish(self, seconds: float) -> List[LogEntry]:
+        """Post the entries that wait, for so long at most; return those that could not be posted."""
+        self._give_up_at = min(self._give_up_at, time.monotonic() + seconds)
+        if self._thread is not None:
+            self._entries.put(None)
+            self._thread.join()
+            self._thread = None
+        self._entries.put(None)
+        untold = self._untold + list(iter(self._entries.get, None))
+        self._untold = []
+        return untold
+
+    def _post_all(self, post: Callable[[LogEntry], None]) -> None:
+        failures_in_a_row = 0
+        for entry in iter(self._entries.get, None):
+            if failures_in_a_row == LOG_FAILURES_IN_A_ROW or time.monotonic() > self._give_up_at:
+                self.trouble = self.trouble or "OneVizion took too long to write it"
+                self._untold.append(entry)
+                continue
+            try:
+                post(entry)
+                failures_in_a_row = 0
+            except Exception as error:  # a log that fails in whatever way must not end the thread, and with it the log
+                self._untold.append(entry)
+                failures_in_a_row += 1
+                self.trouble = str(error) if isinstance(error, Failure) else type(error).__name__
 
 
-def entry_of(record: logging.LogRecord) -> LogEntry:
-    """Return a log record, formatted already, as an entry: its first line, and the whole text where that is longer."""
-    text = record.getMessage()
+def entry_of(record: logging.LogRecord, text: str) -> LogEntry:
+    """Return a log record and its text as an entry: the first line, and the whole text where that line is longer."""
     message = text.split("\n", 1)[0]
     description = text if len(message) > LOG_MESSAGE_CHARACTERS else text[len(message) + 1 :]
     level = LogLevel.DEBUG if record.name == PROGRESS.name else LogLevel[record.levelname]
@@ -187,19 +189,13 @@ class Logs:
     """The console and, in a run that OneVizion's scheduler started, the integration log."""
 
     def __init__(self, platform: Platform) -> None:
+        self._platform = platform
         self._secrets: List[str] = []
         self._handlers: List[logging.Handler] = [Console(self._secrets)]
-        self._platform = platform
-        self._entries: queue.Queue[Any] = queue.Queue()
-        self._listener: Optional[logging.handlers.QueueListener] = None
-        self._log = IntegrationLog(lambda entry: None)
+        self._log: Optional[IntegrationLog] = None
         if platform.level is not None:
-            entries = Entries(self._entries)
-            entries.setFormatter(SafeFormatter("%(message)s", self._secrets))
-            entries.setLevel(platform.level.name)  # OneVizion's levels have the names of Python's
-            debug = platform.level is LogLevel.DEBUG
-            entries.addFilter(lambda record: record.name != PROGRESS.name or debug)
-            self._handlers.append(entries)
+            self._log = IntegrationLog(platform.level, self._secrets)
+            self._handlers.append(self._log)
 
     def __enter__(self) -> "Logs":
         logging.raiseExceptions = False  # a console that went away must not print tracebacks over the rest
@@ -223,16 +219,24 @@ class Logs:
         self._secrets += secrets
 
     def say(self, text: str) -> None:
-        """Print a line that was asked for to stdout, without any secret in it."""
-        say(redacted(text, self._secrets))
+        """Print a line to stdout, whatever characters it can show, without any secret in it.
+
+        A stdout that nobody reads any more is no failure.
+        """
+        if sys.stdout is None:
+            return
+        encoding = sys.stdout.encoding or "utf-8"
+        shown = redacted(text, self._secrets).encode(encoding, "backslashreplace").decode(encoding)
+        try:
+            print(shown, flush=True)
+        except OSError:
+            # What print could not write stays in the buffer, and the interpreter would fail on it once more at its end.
+            sys.stdout = open(os.devnull, "w")  # noqa: SIM115
 
     def connect(self, post: Callable[[int, LogEntry], None]) -> None:
         """Begin to tell the integration log, where this run has one, with a function that raises Failure."""
-        if self._platform.process_id is not None:
-            process_id = self._platform.process_id
-            self._log = IntegrationLog(lambda entry: post(process_id, entry))
-            self._listener = logging.handlers.QueueListener(self._entries, self._log)
-            self._listener.start()
+        if self._log is not None and self._platform.process_id is not None:
+            self._log.start(functools.partial(post, self._platform.process_id))
 
     def finish_soon(self) -> None:
         """Post the entries that wait, as an interrupted run has the time for."""
@@ -243,18 +247,12 @@ class Logs:
 
         OneVizion can make log entries of these lines (`read_from_stdout` in .integration).
         """
-        self._log.give_up_at = min(self._log.give_up_at, time.monotonic() + seconds)
-        if self._listener is not None:
-            self._listener.stop()
-            self._listener = None
-        with contextlib.suppress(queue.Empty):
-            while True:
-                self._log.untold.append(entry_of(self._entries.get_nowait()))
-        untold = [entry for entry in self._log.untold if entry.level != LogLevel.DEBUG.logLevelName]
-        self._log.untold = []
+        if self._log is None:
+            return
+        untold = [entry for entry in self._log.finish(seconds) if entry.level != LogLevel.DEBUG.logLevelName]
         if untold and self._log.trouble:
             PROGRESS.warning("the integration log is incomplete: %s", self._log.trouble)
             self.say("Warning: the integration log is incomplete: %s" % self._log.trouble)
         for entry in untold:
             for line in (entry.message + "\n" + entry.description).strip().split("\n"):
-                say("%s: %s" % (entry.level, line.strip()))
+                self.say("%s: %s" % (entry.level, line.strip()))

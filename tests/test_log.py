@@ -102,7 +102,7 @@ def test_message_bodies_are_told_at_Debug_only(world):
 
 def test_a_long_text_is_cut_into_message_and_description():
     text = "a" * 300 + "\n" + "b" * 5000
-    entry = integration_log.entry_of(logging.LogRecord("x", logging.ERROR, "", 0, text, (), None))
+    entry = integration_log.entry_of(logging.LogRecord("x", logging.ERROR, "", 0, text, (), None), text)
     assert (entry.level, len(entry.message), len(entry.description)) == ("Error", 200, 4000)
     assert entry.description.startswith("a" * 300 + "\nb")
 
