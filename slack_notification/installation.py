@@ -12,10 +12,10 @@ import tempfile
 from typing import Any, Iterator, List, Sequence
 
 from .errors import EXIT_SIGNAL_BASE
-from .packages import HERE, MARK, PACKAGES, mark, put_first, refuse, wanted_mark
+from .packages import HERE, MARK, PACKAGES, REQUIREMENTS_FILE, mark, put_first, refuse, wanted_mark
 
 # What is being made, or on its way out. A name with the process's number: a pip that outlived its run writes elsewhere.
-ASIDE = ".slack-notification.packages-"
+ASIDE = os.path.join(HERE, ".slack-notification.packages-")
 PROCESS_LIMIT_SECONDS = 600  # pip may have to build a package; below the 15 minutes after which a run ends itself
 LAST_WORDS_LINES = 5  # pip says at its end what went wrong
 LAST_WORDS_CHARACTERS = 300  # of each line: it becomes a record of OneVizion's log
@@ -33,9 +33,9 @@ def install_packages() -> str:
     :raises SystemExit: status 2, after saying why pip failed, and what is missing
     """
     print("installing the packages of requirements.txt", file=sys.stderr, flush=True)
-    reasons = ["pip: " + line for line in install(HERE, PACKAGES, wanted_mark())]
-    if reasons and not (os.path.isdir(PACKAGES) and not check(HERE, [PACKAGES])):
-        wrong = check(HERE)
+    reasons = ["pip: " + line for line in install()]
+    if reasons and not (os.path.isdir(PACKAGES) and not check(PACKAGES)):
+        wrong = check()
         if wrong:
             text = "requirements.txt could not be installed, and what is there is not enough:"
             refuse([text] + reasons + wrong, scheduled=True)
@@ -45,33 +45,34 @@ def install_packages() -> str:
     return "\n".join([text] + reasons) if reasons else ""
 
 
-def install(home: str, target: str, wanted: bytes) -> List[str]:
-    """Install home/requirements.txt and put it in place as `target`; return why that did not work, [] where it did.
+def install() -> List[str]:
+    """Install requirements.txt and put it in place as PACKAGES; return why that did not work, [] where it did.
 
-    Whenever it is killed, `target` is whole, or the next call finds the whole one aside. To be called under the lock.
+    Whenever it is killed, PACKAGES is whole, or the next call finds the whole one aside. To be called under the lock.
     """
-    aside = glob.glob(os.path.join(glob.escape(home), ASIDE + "*"))
+    wanted = wanted_mark()  # requirements.txt may change while pip works
+    aside = glob.glob(glob.escape(ASIDE) + "*")
     whole = [directory for directory in aside if mark(directory) == wanted]
-    fresh = whole[0] if whole else os.path.join(home, ASIDE + str(os.getpid()))
+    fresh = whole[0] if whole else ASIDE + str(os.getpid())
     old = fresh + ".old"
     try:
         _remove([directory for directory in aside if directory != fresh])
-        says = [] if whole else _fill(home, fresh, wanted)
+        says = [] if whole else _fill(fresh, wanted)
         if says:
             return says
-        if os.path.exists(target):
-            os.rename(target, old)
-        os.rename(fresh, target)
+        if os.path.exists(PACKAGES):
+            os.rename(PACKAGES, old)
+        os.rename(fresh, PACKAGES)
     except OSError as error:
         return ["%s: %s" % (type(error).__name__, error.strerror)]
     finally:
-        _remove([fresh, old] if os.path.exists(target) else [])
+        _remove([fresh, old] if os.path.exists(PACKAGES) else [])
     return []
 
 
-def check(home: str, paths: Sequence[str] = ()) -> List[str]:
-    """Return what is wrong with the packages of this Python, with these directories first on its path."""
-    return last_words([sys.executable, "-W", "ignore", "-c", CHECK] + list(paths) + [home])
+def check(*directories: str) -> List[str]:
+    """Return what is wrong with the packages of this Python, or of these directories before it."""
+    return last_words([sys.executable, "-W", "ignore", "-c", CHECK, *directories, HERE])
 
 
 def last_words(command: Sequence[str]) -> List[str]:
@@ -97,10 +98,9 @@ def last_words(command: Sequence[str]) -> List[str]:
     return (said or ["ended with status %s" % status]) if status else []
 
 
-def _fill(home: str, fresh: str, wanted: bytes) -> List[str]:
+def _fill(fresh: str, wanted: bytes) -> List[str]:
     command = [sys.executable, "-m", "pip", "install", "--no-input", "--disable-pip-version-check"]
-    says = last_words(command + ["--target", fresh, "-r", os.path.join(home, "requirements.txt")])
-    says = says or check(home, [fresh])
+    says = last_words(command + ["--target", fresh, "-r", REQUIREMENTS_FILE]) or check(fresh)
     if not says:
         with open(os.path.join(fresh, MARK), "wb") as file:
             file.write(wanted)
