@@ -67,9 +67,6 @@ def hiding_classes(sheets: Iterable[str]) -> Set[str]:
 def restyled(look: Look, tag: str, css: Dict[str, str]) -> Look:
     """Return the look of an element in that of its parent, as a browser shows it."""
     styles = look.styles | {STYLES[tag]} if tag in STYLES else look.styles
-    look = look._replace(styles=styles, script=SIGNS.get(tag, look.script))
-    if not css:
-        return look
     weight, slant = css.get("font-weight", ""), css.get("font-style", "")
     if weight not in ("", "inherit"):
         bold = weight in ("bold", "bolder") or weight[:1] in "6789"
@@ -80,6 +77,7 @@ def restyled(look: Look, tag: str, css: Dict[str, str]) -> Look:
         styles = styles | {"strike"}
     return look._replace(
         styles=styles,
+        script=SIGNS.get(tag, look.script),
         keeps_blanks=css["white-space"].startswith("pre") if "white-space" in css else look.keeps_blanks,
         tiny=_is_zero(css["font-size"]) if "font-size" in css else look.tiny,
     )

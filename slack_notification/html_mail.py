@@ -146,7 +146,7 @@ class _Walk:
                 self._break()
             self._add(line)
 
-    def _add(self, text: str, url: str = "") -> None:
+    def _add(self, text: str) -> None:
         look = self._look
         if not look.keeps_blanks and (not self._runs or self._runs[-1].text.endswith(" ")):
             text = text.lstrip(" ")
@@ -154,7 +154,7 @@ class _Walk:
             return
         if look.script:
             text = script_text(text, look.script)
-        words, url = text.strip(" "), url or look.url
+        words, url = text.strip(" "), look.url
         self._shown += len(words)
         if not url and "code" not in look.styles:
             self._runs += [run for run in linked(text, look.styles) if run.text]
@@ -276,7 +276,8 @@ class _Walk:
         alt, url = one_line(element.get("alt") or ""), link_target(element.get("src") or "")
         target = self._look.url
         if alt or (url and not target and element.get("alt") is None):
-            self._add(alt or "image", target or url)
+            self._look = self._look._replace(url=target or url)
+            self._add(alt or "image")
         elif target and target not in self._named:
             self._add(host_of(target))
         self._named.add(target)

@@ -92,9 +92,8 @@ def link_target(href: str) -> str:
     if re.match(r"//[^/\s]|www\.[^/\s]", href, re.IGNORECASE):
         href = "https://" + href.lstrip("/")
     url = UNSAFE_IN_URL.sub(lambda unsafe: quote(unsafe.group(), safe=""), href)
-    # A character becomes at most 12.
-    too_long = len(url) > URL_LIMIT_CHARACTERS // 12 and max(map(len, (escape(url), json.dumps(url))))
-    return "" if too_long > URL_LIMIT_CHARACTERS or not LINKABLE.match(url) else url
+    is_too_long = max(len(escape(url)), len(json.dumps(url))) > URL_LIMIT_CHARACTERS
+    return "" if is_too_long or not LINKABLE.match(url) else url
 
 
 def host_of(url: str) -> str:
