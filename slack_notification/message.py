@@ -12,8 +12,6 @@ from .rich_text import BOLD, Line, Run, clean, divided, escape, host_of, lines_o
 
 # Slack's documentation of the header block.
 HEADER_LIMIT_CHARACTERS = 150
-# What a channel shows of a message; the rest stands in the thread.
-FIRST_POST_LIMIT_CHARACTERS = 1200
 # A thread of more posts than this is read by nobody: its first ones are posted, the rest is a file.
 PARTS_LIMIT = 40
 PARTS_BEFORE_FILE = 10
@@ -46,10 +44,10 @@ def compose(record: Record, ov_url: str, file_names: Sequence[str], files: bool 
     if title != subject:
         body = [Line((Run(subject, BOLD),))] + body
     attached = [_attachment(ov_url, blob, i, file_names) for i, blob in enumerate(record.blob_ids)]
-    pieces, left = posts(body + attached, FIRST_POST_LIMIT_CHARACTERS, PARTS_LIMIT)
+    pieces, left = posts(body + attached, PARTS_LIMIT)
     if rest or left:
-        pieces, left = posts(body, FIRST_POST_LIMIT_CHARACTERS, PARTS_BEFORE_FILE)
-        links, more_links = posts(attached, FIRST_POST_LIMIT_CHARACTERS, PARTS_LIMIT - PARTS_BEFORE_FILE)
+        pieces, left = posts(body, PARTS_BEFORE_FILE)
+        links, more_links = posts(attached, PARTS_LIMIT - PARTS_BEFORE_FILE)
         rest = "\n".join(filter(None, [plain(rich_text(left)), rest, plain(rich_text(more_links))]))
         pieces += links
     return Message(_parts(title, pieces, ov_url, files, bool(rest)), rest)

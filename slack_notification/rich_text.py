@@ -16,6 +16,7 @@ MARKS_LIMIT = 40000
 # Each post: what a person reads in one go, what fits into `text` (4,000 escaped) and into all blocks (some 11,000 as
 # JSON was refused) beside the header and the context.
 POST_LIMIT_CHARACTERS = 3000
+FIRST_POST_LIMIT_CHARACTERS = 1200  # of what a channel shows of a message; the rest stands in the thread
 POST_LIMIT_JSON_CHARACTERS = 8000
 # Slack's documentation of the link element allows 3,000; a link cannot be cut, so it has to leave room in a post.
 URL_LIMIT_CHARACTERS = 1500
@@ -245,15 +246,15 @@ def _plain_run(run: Dict[str, Any]) -> str:
 # Where the lines of a message are cut into posts
 
 
-def posts(lines: Sequence[Line], first_characters: int, limit: int) -> Tuple[List[List[Line]], List[Line]]:
+def posts(lines: Sequence[Line], limit: int) -> Tuple[List[List[Line]], List[Line]]:
     """Return the lines of each post, at most `limit` posts, and the lines that are left. Joined they are the whole.
 
-    The first post shows at most `first_characters`. No post is empty.
+    No post is empty.
     """
     cut: List[List[Line]] = []
     left = trimmed(lines)
     while left and len(cut) < limit:
-        head, left = _take(left, POST_LIMIT_CHARACTERS if cut else first_characters)
+        head, left = _take(left, POST_LIMIT_CHARACTERS if cut else FIRST_POST_LIMIT_CHARACTERS)
         cut.append(head)
         left = trimmed(left)
     return cut, left
