@@ -5,7 +5,7 @@ import json
 import os
 import re
 import sys
-from typing import Callable, Dict, List, Sequence
+from typing import Callable, Dict, List, Optional, Sequence, TypeVar
 
 from onevizion import NotifQueueStatus
 
@@ -17,14 +17,7 @@ from .message import compose, notice, readable
 from .onevizion_api import OneVizion
 from .pending import Pending, choose, ranges, save_all
 from .recipients import Recipients, channel_from_field
-from .settings import (
-    SCHEMA_FILE,
-    Settings,
-    make_settings,
-    read_json_object,
-    settings_problems,
-    warnings_of,
-)
+from .settings import SCHEMA_FILE, Settings, make_settings, read_json_object, settings_problems, warnings_of
 from .slack_api import Slack
 
 CHECKED_RECORDS = 10
@@ -43,6 +36,8 @@ SLACK_KEYS = ("slackBotToken", "slackUrl")
 COLOURS = {"warn": 33, "FAIL": 31}
 RANGE_LIMIT = 10000  # the largest range of ids that --resend takes
 
+Answer = TypeVar("Answer")
+
 
 class Checklist:
     """Prints a line for each link of the chain, and remembers what is broken and what is to be looked at."""
@@ -50,25 +45,41 @@ class Checklist:
     def __init__(self, say_line: Callable[[str], None]) -> None:
         self._say = say_line
         self._colours = sys.stdout is not None and sys.stdout.isatty() and "NO_COLOR" not in os.environ
-        self.lines: List[str] = []
+        self._verdicts: List[str] = []
+        self.problems: Dict[str, str] = {}  # of the settings, by key
 
     def note(self, verdict: str, name: str, text: str) -> None:
         """Print a line. `verdict`: "ok", "warn" (works, but is hardly meant), "FAIL", or "--" (not checked)."""
-        self.lines.append(verdict)
+        self._verdicts.append(verdict)
         mark = "[%s]" % verdict.center(4)
         if self._colours and verdict in COLOURS:
             mark = "\033[%dm%s\033[0m" % (COLOURS[verdict], mark)
         self._say("%s %s: %s" % (mark, name, text))
 
+    def ask(self, name: str, behind: str, keys: Sequence[str], call: Callable[[], Answer]) -> Optional[Answer]:
+        """Return what a call to a service returns; None where it fails or lacks a valid setting, after saying so.
+
+        :param name: the link that the call checks, with the settings `keys`; :param behind: the one that needs it
+        """
+        wrong = [key for key in keys if key in self.problems]
+        try:
+            if not wrong:
+                return call()
+            self.note("--", name, "not checked, it needs %s" % ", ".join(wrong))
+        except Failure as failure:
+            self.note("FAIL", name, str(failure))
+        self.note("--", behind, "not checked, they need %s" % name)
+        return None
+
     def verdict(self) -> int:
         """Print the last line, and return the exit status."""
-        failed, warned = self.lines.count("FAIL"), self.lines.count("warn")
+        failed, warned = self._verdicts.count("FAIL"), self._verdicts.count("warn")
         if failed:
             self._say("%d fault(s): correct what is marked FAIL, and check again." % failed)
         elif warned:
             self._say("The module works; look at what is marked warn (%d)." % warned)
         else:
-            self._say("Everything works." if "--" not in self.lines else "What could be checked works.")
+            self._say("Everything works." if "--" not in self._verdicts else "What could be checked works.")
         return EXIT_CANNOT_WORK if failed else EXIT_DELIVERED
 
 
@@ -87,7 +98,7 @@ def check(path: str, interruption: Interruption, logs: Logs) -> int:
         for name in ("OneVizion", "recipients", "Slack", "scopes"):
             checklist.note("--", name, "not checked, the settings come first")
         return checklist.verdict()
-    problems = settings_problems(values, schema)
+    checklist.problems = problems = settings_problems(values, schema)
     for problem in problems.values():
         checklist.note("FAIL", "settings", problem)
     for warning in warnings_of(values, schema):
@@ -96,28 +107,17 @@ def check(path: str, interruption: Interruption, logs: Logs) -> int:
         checklist.note("ok", "settings", "%s is valid" % os.path.basename(path))
     settings = make_settings({key: value for key, value in values.items() if key not in problems}, schema)
     logs.hide(settings.secrets())
-    check_onevizion(checklist, settings, problems, interruption)
-    check_slack(checklist, settings, problems, interruption)
+    check_onevizion(checklist, settings, interruption)
+    check_slack(checklist, settings, interruption)
     return checklist.verdict()
 
 
-def check_onevizion(
-    checklist: Checklist, settings: Settings, problems: Dict[str, str], interruption: Interruption
-) -> None:
-    """Check the links on OneVizion's side. `problems` are the keys of the settings that cannot be used."""
-    wrong = [key for key in ONEVIZION_KEYS if key in problems]
-    onevizion = OneVizion(settings, interruption)
-    begun = read_journal()
-    try:
-        if wrong:
-            checklist.note("--", "OneVizion", "not checked, it needs %s" % ", ".join(wrong))
-        else:
-            pending = choose(onevizion.notif_queue(settings.service_id), set(), begun)
-    except Failure as failure:
-        checklist.note("FAIL", "OneVizion", str(failure))
-        wrong = ["OneVizion"]
-    if wrong:
-        checklist.note("--", "recipients", "not checked, they need OneVizion")
+def check_onevizion(checklist: Checklist, settings: Settings, interruption: Interruption) -> None:
+    """Check the links on OneVizion's side."""
+    onevizion, begun = OneVizion(settings, interruption), read_journal()
+    read = lambda: choose(onevizion.notif_queue(settings.service_id), set(), begun)  # noqa: E731
+    pending = checklist.ask("OneVizion", "recipients", ONEVIZION_KEYS, read)
+    if pending is None:
         return
     text = "%s is reachable and accepts the keys; %d record(s) pending for service %d"
     text = text % (settings.ov_url, len(pending), settings.service_id)
@@ -128,7 +128,7 @@ def check_onevizion(
         checklist.note("warn", "OneVizion", "%s: %s" % (text, hint))
     if begun:
         checklist.note("ok", "journal", "%d record(s) begun by an earlier run and not ended" % len(begun))
-    if "channelField" in problems:
+    if "channelField" in checklist.problems:
         checklist.note("--", "recipients", "not checked, they need channelField")
     elif not pending:
         checklist.note("--", "recipients", "not checked, nothing is pending, and so no user is known")
@@ -166,19 +166,10 @@ def check_recipients(
         checklist.note("warn", "recipients", "%s%s: %s" % (", ".join(names[:CHECKED_RECORDS]), more, reason))
 
 
-def check_slack(checklist: Checklist, settings: Settings, problems: Dict[str, str], interruption: Interruption) -> None:
-    """Check the links on Slack's side. `problems` are the keys of the settings that cannot be used."""
-    wrong = [key for key in SLACK_KEYS if key in problems]
-    try:
-        if wrong:
-            checklist.note("--", "Slack", "not checked, it needs %s" % ", ".join(wrong))
-        else:
-            identity = Slack(settings, interruption).identity()
-    except Failure as failure:
-        checklist.note("FAIL", "Slack", str(failure))
-        wrong = ["Slack"]
-    if wrong:
-        checklist.note("--", "scopes", "not checked, they need Slack")
+def check_slack(checklist: Checklist, settings: Settings, interruption: Interruption) -> None:
+    """Check the links on Slack's side."""
+    identity = checklist.ask("Slack", "scopes", SLACK_KEYS, lambda: Slack(settings, interruption).identity())
+    if identity is None:
         return
     bot, workspace = quoted(identity.bot), quoted(identity.workspace)
     checklist.note("ok", "Slack", "the token is valid: %s in %s" % (bot, workspace))
