@@ -221,13 +221,11 @@ def dry_run(settings: Settings, interruption: Interruption, say_line: Callable[[
         names = [onevizion.file_name(blob_id) for blob_id in each.record.blob_ids]
         parts = compose(each.record, settings.ov_url, names, settings.upload_attachments).parts
         row = each.begun
-        resumed = row is not None and row.posted and row.digest == digest(parts[: row.posted])
-        for number, part in enumerate(parts, 1):
+        posted = row.posted if row is not None and row.digest == digest(parts[: row.posted]) else 0
+        if posted:
+            say_line("%s: would go on with part %d of %d" % (heading, posted + 1, len(parts)))
+        for number, part in enumerate(parts[posted:], posted + 1):
             of = ", part %d of %d" % (number, len(parts)) if len(parts) > 1 else ""
-            if resumed and row is not None and number <= row.posted:
-                continue
-            if resumed and row is not None and number == row.posted + 1:
-                say_line("%s: would go on with part %d of %d" % (heading, number, len(parts)))
             say_line("%s to %s%s:" % (heading, channel, of))
             text = json.dumps(part.blocks, ensure_ascii=False, indent=2) if raw else shortened(readable(part))
             say_line("    " + text.replace("\n", "\n    "))
