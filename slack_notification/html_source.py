@@ -9,7 +9,6 @@ from .rich_text import clean
 # No mail that a person wrote has a tag of more; older parsers take minutes for them.
 ATTRIBUTES_LIMIT = 100
 
-NO_TAG = re.compile("<(?![a-zA-Z/!?])")
 BARE_REFERENCE = re.compile(r"&(?=[a-zA-Z][a-zA-Z0-9]*=)")
 BREAK_REFERENCE = re.compile("(?i)&#(?:1[12]|xb|xc);")
 UNUSUAL_TAG = re.compile(r"<(/?[a-zA-Z][\w:]*)((?=[^<>]{1000})[^<>]*>|[^<>]*(?=<|\Z))")  # long, or without its end
@@ -22,7 +21,7 @@ WEB_TARGET = re.compile("(?i)\\bhref\\s*=\\s*[\"']?\\s*((?:https?:|mailto:|tel:|
 
 def mended(html: str) -> str:
     """Return the mail without what costs the parser minutes or misleads it; no word is lost."""
-    html = NO_TAG.sub("&lt;", BARE_REFERENCE.sub("&amp;", BREAK_REFERENCE.sub("\n", html)))
+    html = BARE_REFERENCE.sub("&amp;", BREAK_REFERENCE.sub("\n", html))
     return UNUSUAL_TAG.sub(_mended_tag, html)
 
 

@@ -185,6 +185,7 @@ CHARACTERS = [
     ("\u202eevil\u2066 \x00\x07x", "evil x"),
     ("&lt;!channel&gt; &amp;lt; <@U1> 1 < 2 &copy; <x", "<!channel> &lt; <@U1> 1 < 2 © <x"),
     ("<a b c d", "<a b c d"),
+    ("<p x='1' y < 2 words <b>c</b>", "< 2 words *c*"),
     ("<?xml version='1.0' encoding='latin-1'?><p>é</p>", "é"),
     ("", ""),
     ("<!-- x -->", ""),
