@@ -19,6 +19,7 @@ STYLES.update(dict.fromkeys(["s", "del", "strike"], "strike"), **dict.fromkeys([
 SUPERSCRIPT = str.maketrans("0123456789+-−=()abcdefghijklmnoprstuvwxyz", "⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁻⁼⁽⁾ᵃᵇᶜᵈᵉᶠᵍʰⁱʲᵏˡᵐⁿᵒᵖʳˢᵗᵘᵛʷˣʸᶻ")
 SUBSCRIPT = str.maketrans("0123456789+-−=()aehijklmnoprstuvx", "₀₁₂₃₄₅₆₇₈₉₊₋₋₌₍₎ₐₑₕᵢⱼₖₗₘₙₒₚᵣₛₜᵤᵥₓ")
 SIGNS = {"sup": "^", "sub": "_"}
+KINDS = {"blockquote": "quote", "pre": "pre"}
 
 
 class Look(NamedTuple):
@@ -67,6 +68,7 @@ def hiding_classes(sheets: Iterable[str]) -> Set[str]:
 def restyled(look: Look, tag: str, css: Dict[str, str]) -> Look:
     """Return the look of an element in that of its parent, as a browser shows it."""
     styles = look.styles | {STYLES[tag]} if tag in STYLES else look.styles
+    space = css.get("white-space", "pre" if tag == "pre" else "")
     weight, slant = css.get("font-weight", ""), css.get("font-style", "")
     if weight not in ("", "inherit"):
         bold = weight in ("bold", "bolder") or weight[:1] in "6789"
@@ -77,8 +79,9 @@ def restyled(look: Look, tag: str, css: Dict[str, str]) -> Look:
         styles = styles | {"strike"}
     return look._replace(
         styles=styles,
+        kind=KINDS.get(tag, look.kind),
         script=SIGNS.get(tag, look.script),
-        keeps_blanks=css["white-space"].startswith("pre") if "white-space" in css else look.keeps_blanks,
+        keeps_blanks=space.startswith("pre") if space else look.keeps_blanks,
         tiny=_is_zero(css["font-size"]) if "font-size" in css else look.tiny,
     )
 

@@ -108,8 +108,7 @@ class _Walk:
         return self._lines
 
     def _is_hidden(self, element: Any, css: Dict[str, str]) -> bool:
-        classes = element.get("class") if self._hiding else None
-        if classes and not self._hiding.isdisjoint(classes.split()):
+        if not self._hiding.isdisjoint((element.get("class") or "").split()):
             return True
         return element.tag in UNSEEN or element.get("hidden") is not None or hides(css)
 
@@ -253,12 +252,6 @@ class _Walk:
         width, height = (max(_number(element.get(name), 1), 1) for name in ("colspan", "rowspan"))
         rows[-1].append(Cell(shown, element.tag == "th", is_complex, width, height))
 
-    def _quote(self, element: Any) -> None:
-        self._look = self._look._replace(kind="quote")
-
-    def _pre(self, element: Any) -> None:
-        self._look = self._look._replace(kind="pre", keeps_blanks=True)
-
     def _anchor(self, element: Any) -> Iterator[None]:
         href, shown = one_line(element.get("href") or ""), self._shown
         url = link_target(element.get("href") or "")
@@ -289,14 +282,12 @@ class _Walk:
 
 HANDLERS: Dict[str, Callable[[_Walk, Any], Optional[Iterator[None]]]] = {
     "a": _Walk._anchor,
-    "blockquote": _Walk._quote,
     "br": lambda walk, _: walk._break(),
     "hr": lambda walk, _: walk._add(RULE),
     "img": _Walk._image,
     "input": _Walk._input,
     "li": _Walk._item,
     "ol": _Walk._list,
-    "pre": _Walk._pre,
     "table": _Walk._table,
     "td": _Walk._cell,
     "th": _Walk._cell,
