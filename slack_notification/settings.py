@@ -54,7 +54,7 @@ def read_json_object(path: str) -> Dict[str, Any]:
         raise ValueError(constant)
 
     name = os.path.basename(path)
-    place = "the directory of module.py" if os.path.isabs(path) else "the current directory"
+    place = os.path.dirname(path) or "the current directory"
     try:
         with open(path, encoding="utf-8-sig") as file:
             text = file.read()

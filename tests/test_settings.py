@@ -327,6 +327,9 @@ def test_a_settings_file_that_is_not_there_is_named(world):
     assert run.status == 2
     assert "settings.local.json cannot be read (No such file or directory)" in run.console
     assert "make sure that it is in the current directory" in run.console
+    elsewhere = os.path.join(world.path, "elsewhere")
+    run = world.run("--settings", os.path.join(elsewhere, "settings.local.json"))
+    assert "make sure that it is in %s" % elsewhere in run.console
 
 
 def test_a_program_with_the_settings_and_the_app_of_OneVizions_first_Slack_module_delivers(world):
