@@ -34,7 +34,7 @@ def install_packages() -> str:
     """
     print("installing the packages of requirements.txt", file=sys.stderr, flush=True)
     reasons = ["pip: " + line for line in install()]
-    if reasons and not (os.path.isdir(PACKAGES) and not check(PACKAGES)):
+    if reasons and check(PACKAGES):
         wrong = check()
         if wrong:
             text = "requirements.txt could not be installed, and what is there is not enough:"
