@@ -149,21 +149,19 @@ class _Walk:
         look = self._look
         if not look.keeps_blanks and (not self._runs or self._runs[-1].text.endswith(" ")):
             text = text.lstrip(" ")
-        if not text:
-            return
         if look.script:
             text = script_text(text, look.script)
         words, url = text.strip(" "), look.url
         self._shown += len(words)
-        if not url and "code" not in look.styles:
+        if not url or not words:
             self._runs += [run for run in linked(text, look.styles) if run.text]
             return
         # The blanks around a link's words are none of the link, those between two links of one target are.
-        before, _, after = text.partition(words) if words else (text, "", "")
+        before, _, after = text.partition(words)
         self._runs += [Run(before, look.styles)] if before else []
-        if url and words and len(self._runs) > 1 and self._runs[-2].url == url and not self._runs[-1].text.strip():
+        if len(self._runs) > 1 and self._runs[-2].url == url and not self._runs[-1].text.strip():
             self._runs[-1] = self._runs[-1]._replace(url=url)
-        self._runs += [run for run in (Run(words, look.styles, url), Run(after, look.styles)) if run.text]
+        self._runs += [Run(words, look.styles, url)] + ([Run(after, look.styles)] if after else [])
 
     def _blank(self) -> None:
         if self._lines and not is_blank(self._lines[-1]) and self._look.kind != "item":
