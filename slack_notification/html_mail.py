@@ -69,7 +69,7 @@ class _Walk:
         self._look = Look()
         self._begun = False  # the item that is open has a line
         self._next: Optional[int] = None  # number of the list that is open
-        self._letters = ""  # of that list, where Slack has no such numbers
+        self._letters: Optional[str] = None  # of that list, where Slack has no such numbers
         self._rows: Optional[List[Row]] = None  # of the table that is open
         self._shown = 0  # characters
         self._named: Set[str] = set()  # the links that have words
@@ -202,7 +202,7 @@ class _Walk:
     def _list(self, element: Any) -> Iterator[None]:
         outer = self._next, self._letters
         self._next = _number(element.get("start"), 1) if element.tag == "ol" else None
-        self._letters = element.get("type") or ""
+        self._letters = element.get("type")
         if self._letters not in LETTERS:
             self._look = self._look._replace(level=min(self._look.level + 1, INDENT_LIMIT))
         yield
@@ -269,7 +269,7 @@ class _Walk:
         if alt or (url and not target and element.get("alt") is None):
             self._look = self._look._replace(url=target or url)
             self._add(alt or "image")
-        elif target and target not in self._named:
+        elif target not in self._named:
             self._add(host_of(target))
         self._named.add(target)
 
