@@ -30,6 +30,7 @@ class Look(NamedTuple):
     kind: str = "text"  # of the lines
     level: int = -1  # of the list that is open, from 0
     number: Optional[int] = None  # of the item that is open
+    item: int = 0  # which one that is
     keeps_blanks: bool = False
     script: str = ""
     tiny: bool = False

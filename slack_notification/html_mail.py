@@ -67,7 +67,7 @@ class _Walk:
         self._runs: List[Run] = []  # of the line that is open
         self._paragraph = False  # an empty line goes before the next
         self._look = Look()
-        self._begun = False  # the item that is open has a line
+        self._items = 0  # begun until now
         self._next: Optional[int] = None  # number of the list that is open
         self._letters: Optional[str] = None  # of that list, where Slack has no such numbers
         self._rows: Optional[List[Row]] = None  # of the table that is open
@@ -193,8 +193,7 @@ class _Walk:
             self._blank()
         self._paragraph = False
         if line.kind == "text":
-            line = Line(line.runs, look.kind, look.level, look.number, self._begun)
-            self._begun = True
+            line = Line(line.runs, look.kind, look.level, look.number, look.item)
         self._lines.append(line)
 
     # Handlers
@@ -208,7 +207,7 @@ class _Walk:
         yield
         self._next, self._letters = outer
 
-    def _item(self, element: Any) -> Iterator[None]:
+    def _item(self, element: Any) -> None:
         number, letters = self._next, LETTERS.get(self._letters)
         if number is not None:
             number = _number(element.get("value"), number)
@@ -218,11 +217,9 @@ class _Walk:
                 label = letters[number - 1] if letters and 1 <= number <= len(letters) else number
                 self._add("%s. " % label)
                 return
-        begun, self._begun = self._begun, False
-        self._look = self._look._replace(kind="item", number=number, level=max(self._look.level, 0))
-        yield
-        self._end_line()
-        self._begun = begun
+        self._items += 1
+        level = max(self._look.level, 0)
+        self._look = self._look._replace(kind="item", level=level, number=number, item=self._items)
 
     def _table(self, element: Any) -> Iterator[None]:
         outer, self._rows = self._rows, [[]]

@@ -52,15 +52,15 @@ class Run(NamedTuple):
 class Line(NamedTuple):
     """A line of a body.
 
-    `kind` is text, item, quote or pre. Of an item: `indent` from 0, `number` (None for a bullet), and `more` for each
-    of its lines but the first.
+    `kind` is text, item, quote or pre. Of an item: `indent` from 0, `number` (None for a bullet), and `item`, which the
+    lines of one item have in common.
     """
 
     runs: Tuple[Run, ...] = ()
     kind: str = "text"
     indent: int = 0
     number: Optional[int] = None
-    more: bool = False
+    item: int = 0
 
 
 def clean(text: str) -> str:
@@ -194,12 +194,7 @@ def _elements(runs: Iterable[Run], styled: bool = True) -> List[Dict[str, Any]]:
 
 def _lists(lines: Sequence[Line]) -> Iterator[Dict[str, Any]]:
     """Yield a rich_text_list for each run of items that Slack can number and indent as one."""
-    items: List[List[Line]] = []
-    for line in lines:
-        if line.more and items and items[-1][0].indent == line.indent:
-            items[-1].append(line)
-        else:
-            items.append([line])
+    items = [list(group) for _, group in groupby(lines, lambda line: (line.item, line.indent))]
     seen = enumerate(item for item in items if not all(map(is_blank, item)))
     # The numbers of a list go up with the position of the item: their difference is what a list has in common.
     starts = ((item[0].indent, item[0].number and item[0].number - position, item) for position, item in seen)
@@ -314,4 +309,4 @@ def _halves(line: Line, position: int) -> Tuple[Line, Line]:
     run = line.runs[number]
     head, tail = run._replace(text=run.text[:position]), run._replace(text=run.text[position:])
     left = ((tail,) if tail.text else ()) + line.runs[number + 1 :]
-    return line._replace(runs=line.runs[:number] + (head,)), line._replace(runs=left, more=line.kind == "item")
+    return line._replace(runs=line.runs[:number] + (head,)), line._replace(runs=left)
