@@ -192,22 +192,24 @@ def _elements(runs: Iterable[Run], styled: bool = True) -> List[Dict[str, Any]]:
     return built
 
 
-def _lists(lines: Sequence[Line]) -> Iterator[Dict[str, Any]]:
-    """Yield a rich_text_list for each run of items that Slack can number and indent as one."""
-    items = [list(group) for _, group in groupby(lines, lambda line: (line.item, line.indent))]
-    seen = enumerate(item for item in items if not all(map(is_blank, item)))
-    # The numbers of a list go up with the position of the item: their difference is what a list has in common.
-    starts = ((item[0].indent, item[0].number and item[0].number - position, item) for position, item in seen)
-    for (indent, start), group in groupby(starts, lambda triple: triple[:2]):
-        same = [item for _, _, item in group]
-        built: Dict[str, Any] = {"type": "rich_text_list", "style": "bullet" if start is None else "ordered"}
-        if indent:
-            built["indent"] = indent
-        number = same[0][0].number
-        if number is not None and number > 1:
-            built["offset"] = number - 1
-        built["elements"] = [{"type": "rich_text_section", "elements": _elements(_joined(item))} for item in same]
-        yield built
+def _lists(lines: Sequence[Line]) -> List[Dict[str, Any]]:
+    """Return a rich_text_list for each run of items that Slack can number and indent as one."""
+    built: List[Dict[str, Any]] = []
+    following: Tuple[int, Optional[int]] = (-1, None)  # indent and number with which an item goes on with the list
+    for _, group in groupby(lines, lambda line: (line.item, line.indent)):
+        item = list(group)
+        if all(map(is_blank, item)):
+            continue
+        indent, number = item[0].indent, item[0].number
+        if (indent, number) != following:
+            built.append({"type": "rich_text_list", "style": "bullet" if number is None else "ordered", "elements": []})
+            if indent:
+                built[-1]["indent"] = indent
+            if number is not None and number > 1:
+                built[-1]["offset"] = number - 1
+        built[-1]["elements"].append({"type": "rich_text_section", "elements": _elements(_joined(item))})
+        following = (indent, number and number + 1)
+    return built
 
 
 # Slack's rich_text as plain text
