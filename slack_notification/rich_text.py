@@ -310,5 +310,6 @@ def _halves(line: Line, position: int) -> Tuple[Line, Line]:
         number += 1
     run = line.runs[number]
     head, tail = run._replace(text=run.text[:position]), run._replace(text=run.text[position:])
+    # No empty run is left: so many runs have to have at least so many characters, or _weight looks at all of them.
     left = ((tail,) if tail.text else ()) + line.runs[number + 1 :]
     return line._replace(runs=line.runs[:number] + (head,)), line._replace(runs=left)
