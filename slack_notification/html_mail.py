@@ -201,7 +201,7 @@ class _Walk:
     def _list(self, element: Any) -> Iterator[None]:
         outer = self._next, self._letters
         self._next = _number(element.get("start"), 1) if element.tag == "ol" else None
-        self._letters = element.get("type")
+        self._letters = element.get("type") or ""
         if self._letters not in LETTERS:
             self._look = self._look._replace(level=min(self._look.level + 1, INDENT_LIMIT))
         yield
