@@ -43,16 +43,19 @@ FAULTS = [
     {"status": 200, "body": "<html>Log in</html>", "content_type": "text/html"},
 ]
 # What can go wrong with a call that is asked for data. (That a status was saved shows in nothing but the HTTP status.)
-DATA_FAULTS = FAULTS + [{"status": 200, "body": body} for body in ("[]", "", "{}", '"x"', b"\xff")]
+BODIES = ["[]", "", "{}", '"x"', b"\xff"]
+DATA_FAULTS = FAULTS + [{"status": 200, "body": body} for body in BODIES]
+QUEUE_FAULTS = [fault for fault in DATA_FAULTS if fault.get("body") != "[]"]  # which says that nothing is pending
 SLACK_ERRORS = ["internal_error", "is_archived", "token_revoked", "ratelimited", "missing_scope", "no_such_error"]
 SLACK_FAULTS = DATA_FAULTS + [{"status": 200, "body": {"ok": False, "error": error}} for error in SLACK_ERRORS]
 
 SLACK_CALLS = [POST, POST, POST, "auth.test", "files[.]", "/upload/"]
 SAVING_CALLS = [SAVE, SAVE, SAVE, "/attempts", "/logs"]
-READING_CALLS = ["GET .*notif/queue", "/users", "/trackors", "/v3/files"]
+READING_CALLS = ["/users", "/trackors", "/v3/files"]
 FAULTY_CALLS = st.one_of(
     st.tuples(st.sampled_from(SLACK_CALLS), st.sampled_from(SLACK_FAULTS)),
     st.tuples(st.sampled_from(SAVING_CALLS), st.sampled_from(FAULTS)),
+    st.tuples(st.just("GET .*notif/queue"), st.sampled_from(QUEUE_FAULTS)),
     st.tuples(st.sampled_from(READING_CALLS), st.sampled_from(DATA_FAULTS)),
 )
 ORDERS = st.lists(st.tuples(FAULTY_CALLS, st.sampled_from([1, 1, 2, 4, 5, None]), st.integers(0, 4)), max_size=5)
