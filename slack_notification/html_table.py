@@ -51,7 +51,7 @@ def table_lines(rows: Sequence[Row], arranges: bool) -> List[Line]:
     rows = _placed(rows)
     columns = sorted({cell.column for row in rows for cell in row})
     has_head = len(rows) > 1 and all(cell.is_header for cell in rows[0])
-    if not arranges and len(columns) > 1:
+    if not arranges and 1 < len(columns) < TABLE_LIMIT_COLUMNS:
         if not has_head and len(columns) == 2 and _has_labels(rows):
             return [line for row in rows for line in _labelled_row(row)]
         several = sum(len(row) > 1 for row in rows) > 1
