@@ -8,9 +8,8 @@ from .rich_text import BOLD, Line, Run, is_blank, text_of, trimmed
 
 # Slack breaks the lines of a code block where the window ends; longer ones become rubble.
 CODE_LIMIT_COLUMNS = 90
-# What is longer is no name of a value but a text; the name of a column, which each of its rows repeats, may be longer.
+# What is longer is no name of a value but a text.
 LABEL_LIMIT_CHARACTERS = 60
-NAME_LIMIT_CHARACTERS = 200
 # No table that a person reads has more columns, whatever its attributes say.
 TABLE_LIMIT_COLUMNS = 100
 COLUMN_GAP = "  "
@@ -56,9 +55,10 @@ def table_lines(rows: Sequence[Row], arranges: bool) -> List[Line]:
             return [line for row in rows for line in _labelled_row(row)]
         several = sum(len(row) > 1 for row in rows) > 1
         code = several and all(cell.simple for row in rows for cell in row) and _code(rows, columns, has_head)
-        lines = code or (has_head and _records(rows[0], rows[1:]))
-        if lines:
-            return lines
+        if code:
+            return code
+        if has_head:
+            return _records(rows[0], rows[1:])
     return [line for row in rows for cell in row for line in cell.lines]
 
 
@@ -113,10 +113,8 @@ def _labelled(label: str, value: List[Line]) -> List[Line]:
 
 
 def _records(head: Row, body: Sequence[Row]) -> List[Line]:
-    """Return one paragraph a row, each value behind the name of its column; nothing where a name is too long."""
+    """Return one paragraph a row, each value behind the name of its column."""
     names = {cell.column: " ".join(map(text_of, cell.shown)) for cell in head}
-    if max(map(len, names.values())) > NAME_LIMIT_CHARACTERS:
-        return []
     lines: List[Line] = []
     for row in body:
         lines += [Line()] if lines else []

@@ -213,8 +213,6 @@ def test_a_whole_mail_becomes_the_blocks_and_the_text_that_are_right(name):
 LINK = "<a href='https://a.example'>x</a>"
 BOMBS = {
     "cells that span": "<table>" + "<tr><td colspan=100 rowspan=100>x" * 3000,
-    "a column with a long name": "<table><tr><th>" + "x " * 300000 + "<th>y" + "<tr><td>a<td>b" * 12000,
-    "a link of many looks": "<a href='https://a.example/" + "a" * 1400 + "'>" + "<b>x</b><i>y</i>" * 10000,
     "open links": "<a " * 900 + "word " * 60000,
     "nothing but open links": "<a " * 300000,
     "divs": "<div>" * 180000 + LINK,
