@@ -245,7 +245,8 @@ class _Walk:
         shown, self._lines, self._paragraph = self._lines, lines, paragraph
         is_complex = next(element.iter("table", *HEADINGS), None) is not None
         width, height = (max(_number(element.get(name), 1), 1) for name in ("colspan", "rowspan"))
-        rows[-1].append(Cell(shown, element.tag == "th", is_complex, width, height))
+        is_header = element.tag == "th" or element.getparent().getparent().tag == "thead"
+        rows[-1].append(Cell(shown, is_header, is_complex, width, height))
 
     def _anchor(self, element: Any) -> Iterator[None]:
         href, shown = one_line(element.get("href") or ""), self._shown

@@ -1,8 +1,8 @@
 """Tables of a mail as lines: `*Label:* value`, columns in a code block, or, where a table only arranges, its cells."""
 
 import unicodedata
-from itertools import zip_longest
-from typing import Dict, List, NamedTuple, Optional, Sequence
+from itertools import takewhile, zip_longest
+from typing import Callable, Dict, List, NamedTuple, Optional, Sequence
 
 from .rich_text import BOLD, Line, Run, is_blank, text_of, trimmed
 
@@ -37,6 +37,11 @@ class Cell(NamedTuple):
         return not struck and not self.is_complex and all(line.kind == "text" for line in self.lines)
 
     @property
+    def is_bold(self) -> bool:
+        """Tell whether the cell looks like one of a head."""
+        return all("bold" in run.styles for line in self.lines for run in line.runs)
+
+    @property
     def has_link(self) -> bool:
         """Tell whether there is something to click at in the cell."""
         return any(run.url for line in self.lines for run in line.runs)
@@ -49,17 +54,28 @@ def table_lines(rows: Sequence[Row], arranges: bool) -> List[Line]:
     """Return a table as lines; `arranges`: the mail says that it is no table for readers but a layout."""
     rows = _placed(rows)
     columns = sorted({cell.column for row in rows for cell in row})
-    has_head = len(rows) > 1 and all(cell.is_header for cell in rows[0])
-    if not arranges and 1 < len(columns) < TABLE_LIMIT_COLUMNS:
-        if not has_head and len(columns) == 2 and _has_labels(rows):
-            return [line for row in rows for line in _labelled_row(row)]
-        several = sum(len(row) > 1 for row in rows) > 1
-        code = several and all(cell.simple for row in rows for cell in row) and _code(rows, columns, has_head)
-        if code:
-            return code
-        if has_head:
-            return _records(rows[0], rows[1:])
+    if arranges or not 1 < len(columns) < TABLE_LIMIT_COLUMNS:
+        return _lines(rows)
+    # A row of one cell above the others is a title.
+    first = next((number for number, row in enumerate(rows) if len(row) > 1), 0)
+    head = _head(rows[first:], lambda cell: cell.is_header)
+    if not head and len(columns) == 2 and _has_labels(rows):
+        return [line for row in rows for line in _labelled_row(row)]
+    head = head or _head(rows[first:], lambda cell: cell.is_bold)
+    body = rows[first + len(head) :]
+    several = sum(len(row) > 1 for row in head + body) > 1
+    code = several and all(cell.simple for row in head + body for cell in row) and _code(head, body, columns)
+    return _lines(rows[:first]) + (code or (_records(head, body) if head or several else _lines(body)))
+
+
+def _lines(rows: Sequence[Row]) -> List[Line]:
     return [line for row in rows for cell in row for line in cell.lines]
+
+
+def _head(rows: Sequence[Row], names: Callable[[Cell], bool]) -> List[Row]:
+    """Return the first rows, those of cells that name columns; nothing where no others follow."""
+    head = list(takewhile(lambda row: len(row) > 1 and all(map(names, row)), rows))
+    return head if len(head) < len(rows) else []
 
 
 def _placed(rows: Sequence[Row]) -> List[Row]:
@@ -112,9 +128,9 @@ def _labelled(label: str, value: List[Line]) -> List[Line]:
     return [value[0]._replace(runs=(Run(name, BOLD), Run(" ")) + value[0].runs)] + value[1:]
 
 
-def _records(head: Row, body: Sequence[Row]) -> List[Line]:
-    """Return one paragraph a row, each value behind the name of its column."""
-    names = {cell.column: " ".join(map(text_of, cell.shown)) for cell in head}
+def _records(head: Sequence[Row], body: Sequence[Row]) -> List[Line]:
+    """Return one paragraph a row, each value behind the name of its column if there is a head."""
+    names = {cell.column: " ".join(map(text_of, cell.shown)) for row in head for cell in row}
     lines: List[Line] = []
     for row in body:
         lines += [Line()] if lines else []
@@ -124,8 +140,9 @@ def _records(head: Row, body: Sequence[Row]) -> List[Line]:
     return lines
 
 
-def _code(rows: Sequence[Row], columns: List[int], has_head: bool) -> List[Line]:
+def _code(head: List[Row], body: List[Row], columns: List[int]) -> List[Line]:
     """Return the rows as columns of code, dashes under the head; nothing where they are too wide."""
+    rows = head + body
     widths = dict.fromkeys(columns, 0)
     for row in rows:
         # A title that stands alone in its row must not widen its column.
@@ -137,7 +154,7 @@ def _code(rows: Sequence[Row], columns: List[int], has_head: bool) -> List[Line]
     for row in rows:
         for shown in zip_longest(*(cell.shown for cell in row)):
             lines.append(_code_line({cell.column: line for cell, line in zip(row, shown)}, widths))
-        if has_head and row is rows[0]:
+        if head and row is head[-1]:
             lines.append(Line((Run(COLUMN_GAP.join("-" * widths[column] for column in columns)),), "pre"))
     return lines
 

@@ -20,6 +20,7 @@ MAILS = os.path.join(os.path.dirname(__file__), "mails")
 OV_URL = "https://acme.onevizion.com"
 MARKS = {"bold": "*", "italic": "_", "strike": "~", "code": "`"}
 A, B = "https://a.example", "https://b.example"
+LONG = "too wide for code " * 5 + "."
 
 
 def mail_of(html):
@@ -155,15 +156,28 @@ TABLES = [
     ("<table><tr><td>Old<td><s>1</s><tr><td>Sure?<td><b>2</b></table>", "*Old:* ~1~\n*Sure?* *2*"),
     ("<table><tr><th>a<th>b<tr><td>1<td><del>2</del><tr><td>3<td>4</table>", "*a:* 1\n*b:* ~2~\n\n*a:* 3\n*b:* 4"),
     (
-        "<table><tr><th>a<th>b<th>c<tr><td>1<td>2<td>" + "w " * 50 + "</table>",
-        "*a:* 1\n*b:* 2\n*c:* " + ("w " * 50).strip(),
+        "<table><tr><th>a<th>b<th>c<tr><td>1<td>2<td>" + LONG + "</table>",
+        "*a:* 1\n*b:* 2\n*c:* " + LONG,
     ),
     ("<table><tr><th>a<th>b<tr><td>1<td><h3>T</h3>x</table>", "*a:* 1\n*b:* *T*\n\nx"),
     ("<table><tr><td rowspan=2>A<td>b<td>c<tr><td>d<td>e</table>", "```\nA  b  c\n   d  e\n```"),
     (
         "<table><caption>C</caption><tr><td colspan=3>A long title<tr><td>1<td>2<td>3<tr><td>4<td>5<td>6</table>",
-        "C\n```\nA long title\n1  2  3\n4  5  6\n```",
+        "C\nA long title\n```\n1  2  3\n4  5  6\n```",
     ),
+    (
+        "<table><tr><td><b>a</b><td><b>b</b><td><b>c</b><tr><td>1<td><td>" + LONG + "<tr><td>2<td>3<td>4</table>",
+        "*a:* 1\n*c:* " + LONG + "\n\n*a:* 2\n*b:* 3\n*c:* 4",
+    ),
+    ("<table><thead><tr><td>a<td>b<tbody><tr><td>1<td><ul><li>2</ul></table>", "*a:* 1\n*b:*\n• 2"),
+    ("<table><tr><td>1<td>2<td>" + LONG + "<tr><td>3<td>4<td>5</table>", "1\n2\n" + LONG + "\n\n3\n4\n5"),
+    (
+        "<table><tr><td><b>a</b><td><b>b</b><tr><td><a href='https://a.example'>go</a><td>" + LONG + "</table>",
+        "*a:* <go|https://a.example>\n*b:* " + LONG,
+    ),
+    ("<table><tr><td><b>a</b><td>1<td>2<tr><td>b<td>3<td>4</table>", "```\na  1  2\nb  3  4\n```"),
+    ("<table><tr><th colspan=2>Title<tr><td>k<td>v<tr><td>l<td>w</table>", "Title\n*k:* v\n*l:* w"),
+    ("<b><table><tr><td>a<td>b<td>c<tr><td>d<td>e<td>f</table></b>", "```\na  b  c\nd  e  f\n```"),
     ("<table role=presentation><tr><td>a<td>b<tr><td>c<td>d</table>", "a\nb\nc\nd"),
     ("<table><tr><td><a href='https://a.example'>Yes</a><td>No</table>", "<Yes|https://a.example>\nNo"),
     ("<table><tr><td>a<td><table><tr><td>k<td>v<tr><td>l<td>w</table></table>", "a\n*k:* v\n*l:* w"),
