@@ -136,6 +136,8 @@ class _Walk:
     def _text(self, text: Optional[str]) -> None:
         if not text or self._look.tiny:
             return
+        if "\xa0" in text and not self._runs:
+            self._runs.append(Run(""))  # a line that shows nothing is a line
         text = clean(text).replace("\xa0", " ")
         if not self._look.keeps_blanks:
             self._add(re.sub(r"\s+", " ", text))
@@ -147,7 +149,7 @@ class _Walk:
 
     def _add(self, text: str) -> None:
         look = self._look
-        if not look.keeps_blanks and (not self._runs or self._runs[-1].text.endswith(" ")):
+        if not look.keeps_blanks and (self._runs[-1].text if self._runs else "")[-1:] in ("", " "):
             text = text.lstrip(" ")
         if look.script:
             text = script_text(text, look.script)
@@ -163,8 +165,11 @@ class _Walk:
             self._runs[-1] = self._runs[-1]._replace(url=url)
         self._runs += [Run(words, look.styles, url)] + ([Run(after, look.styles)] if after else [])
 
-    def _blank(self) -> None:
-        if self._lines and not is_blank(self._lines[-1]) and self._look.kind != "item":
+    def _blank(self, is_gap: bool = False) -> None:
+        """Add an empty line: the gap between paragraphs, or, in a cell, one that has a line beside it."""
+        if not is_gap and self._rows is not None and self._look.kind == "text":
+            self._lines.append(Line((Run(""),)))
+        elif self._lines and not is_blank(self._lines[-1]) and self._look.kind != "item":
             self._lines.append(Line(kind=self._look.kind))
 
     def _break(self) -> None:
@@ -177,20 +182,24 @@ class _Walk:
             self._blank()
 
     def _end_line(self) -> None:
+        if not self._runs:
+            return
         runs, self._runs, is_code = merged(self._runs), [], self._look.kind == "pre"
         while runs and not is_code and not runs[-1].text.strip():
             runs.pop()
         if runs and not is_code:
             runs[-1] = runs[-1]._replace(text=runs[-1].text.rstrip())
         line = Line(tuple(runs))
-        if runs and (is_code or not is_blank(line)):
+        if is_code or not is_blank(line):
             self._place(line)
+        else:
+            self._blank()
 
     def _place(self, line: Line) -> None:
         """Add a line to the text, quote, code or item in which it stands."""
         look = self._look
         if self._paragraph:
-            self._blank()
+            self._blank(is_gap=True)
         self._paragraph = False
         if line.kind == "text":
             line = Line(line.runs, look.kind, look.level, look.number, look.item)
@@ -228,7 +237,8 @@ class _Walk:
         rows, self._rows = self._rows, outer
         lines = table_lines(rows, (element.get("role") or "").strip().lower() in ("presentation", "none"))
         for line in lines:
-            self._place(line)
+            if line.kind == "pre" or not (is_blank(line) and self._lines and is_blank(self._lines[-1])):
+                self._place(line)
 
     def _row(self, element: Any) -> None:
         if self._rows is not None:
@@ -243,6 +253,8 @@ class _Walk:
         yield
         self._end_line()
         shown, self._lines, self._paragraph = self._lines, lines, paragraph
+        while shown and is_blank(shown[-1]):
+            shown.pop()
         is_complex = next(element.iter("table", *HEADINGS), None) is not None
         width, height = (max(_number(element.get(name), 1), 1) for name in ("colspan", "rowspan"))
         is_header = element.tag == "th" or element.getparent().getparent().tag == "thead"

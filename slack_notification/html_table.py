@@ -27,8 +27,8 @@ class Cell(NamedTuple):
 
     @property
     def shown(self) -> List[Line]:
-        """Return the lines without the empty ones between paragraphs."""
-        return [line for line in self.lines if line.kind != "text" or not is_blank(line)]
+        """Return the lines without the gaps between paragraphs."""
+        return [line for line in self.lines if line.kind != "text" or line.runs]
 
     @property
     def simple(self) -> bool:
@@ -63,13 +63,13 @@ def table_lines(rows: Sequence[Row], arranges: bool) -> List[Line]:
         return [line for row in rows for line in _labelled_row(row)]
     head = head or _head(rows[first:], lambda cell: cell.is_bold)
     body = rows[first + len(head) :]
-    several = sum(len(row) > 1 for row in head + body) > 1
+    several = sum(min(len(cell.shown) for cell in row) for row in head + body if len(row) > 1) > 1
     code = several and all(cell.simple for row in head + body for cell in row) and _code(head, body, columns)
     return _lines(rows[:first]) + (code or (_records(head, body) if head or several else _lines(body)))
 
 
 def _lines(rows: Sequence[Row]) -> List[Line]:
-    return [line for row in rows for cell in row for line in cell.lines]
+    return [line for row in rows for cell in row for line in trimmed(cell.lines)]
 
 
 def _head(rows: Sequence[Row], names: Callable[[Cell], bool]) -> List[Row]:
@@ -88,9 +88,8 @@ def _placed(rows: Sequence[Row]) -> List[Row]:
         for cell in row:
             while covered.get(column, 0) > number:
                 column += 1
-            lines = trimmed(cell.lines)
-            if lines:
-                placed[-1].append(cell._replace(lines=lines, column=column))
+            if cell.lines:
+                placed[-1].append(cell._replace(column=column))
             end = min(column + cell.width, TABLE_LIMIT_COLUMNS)
             covered.update(dict.fromkeys(range(column, end), number + cell.height))
             column = max(end, column + 1)
@@ -101,9 +100,10 @@ def _has_labels(rows: Sequence[Row]) -> bool:
     """Tell whether the first of two columns names what stands in the second."""
     pairs = [row for row in rows if len(row) == 2]
     for label, value in pairs:
-        if not label.simple or label.has_link or len(label.shown) not in (1, len(value.shown)):
+        names = [text_of(line).rstrip() for line in label.shown]
+        if not label.simple or label.has_link or max(map(len, names)) > LABEL_LIMIT_CHARACTERS:
             return False
-        if max(len(text_of(line)) for line in label.lines) > LABEL_LIMIT_CHARACTERS:
+        if len(names) not in (1, len(value.shown)) and not all(name.endswith(":") for name in names if name):
             return False
         # One row of pictures or buttons is a layout.
         if len(pairs) == 1 and not label.is_header and (value.has_link or not value.simple):
@@ -115,15 +115,19 @@ def _labelled_row(row: Row) -> List[Line]:
     label, value = row[0].shown, row[-1].shown
     if len(row) == 1:
         return row[0].lines
-    if len(label) == len(value):
-        return [line for name, one in zip(label, value) for line in _labelled(text_of(name), [one])]
-    return _labelled(text_of(label[0]), value)
+    if len(label) == 1:
+        return _labelled(text_of(label[0]), value)
+    pairs = zip_longest(label, value, fillvalue=Line())
+    return [line for name, one in pairs for line in _labelled(text_of(name), [one])]
 
 
 def _labelled(label: str, value: List[Line]) -> List[Line]:
     name = label.strip().rstrip(":").rstrip()
     name += ":" if name and name[-1] not in "?!." else ""
-    if value[0].kind != "text":
+    value = trimmed(value)
+    if not name:
+        return value
+    if not value or value[0].kind != "text":
         return [Line((Run(name, BOLD),))] + value
     return [value[0]._replace(runs=(Run(name, BOLD), Run(" ")) + value[0].runs)] + value[1:]
 
@@ -164,7 +168,7 @@ def _code_line(shown: Dict[int, Optional[Line]], widths: Dict[int, int]) -> Line
     blanks = 0
     for column, width in sorted(widths.items()):
         line = shown.get(column)
-        if line:
+        if line and not is_blank(line):
             runs += [Run(" " * blanks), *line.runs]
             blanks = -_width(line)
         blanks += width + len(COLUMN_GAP)
