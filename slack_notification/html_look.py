@@ -33,7 +33,7 @@ class Look(NamedTuple):
     item: int = 0  # which one that is
     keeps_blanks: bool = False
     script: str = ""
-    tiny: bool = False
+    tiny: bool = False  # the element's own words are not seen: those within it have sizes of many kinds
 
 
 def declarations(style: str) -> Dict[str, str]:
@@ -83,7 +83,7 @@ def restyled(look: Look, tag: str, css: Dict[str, str]) -> Look:
         kind=KINDS.get(tag, look.kind),
         script=SIGNS.get(tag, look.script),
         keeps_blanks=space.startswith("pre") if space else look.keeps_blanks,
-        tiny=_is_zero(css["font-size"]) if "font-size" in css else look.tiny,
+        tiny=_is_zero(css.get("font-size", "")),
     )
 
 

@@ -202,6 +202,11 @@ HIDDEN = [
     ("a<div hidden>x</div><div style='display : none !important'>x</div>b", "ab"),
     ("a<p style='visibility:hidden'>x<b>y</b></p>", "a"),
     ("<td style='font-size:0px'>x<div style='font-size:13px'>b</div></td>", "b"),
+    (
+        "<div style='font-size:0'>x<span style='font:14px/20px Arial'>a</span> x <font size=3>b</font>"
+        "<style>.t{font-size:14px}</style><p class=t>c</p><table><tr><td>d</table></div>",
+        "ab\n\nc\n\nd",
+    ),
     ("<div style='max-height:0;overflow:hidden'>x</div><div style='max-height:0'>b</div>", "b"),
     ("<span style='mso-hide:all'>x</span>b", "b"),
     ("<style>.p, td.q{display:none} @media print{.r{display:none}}</style><i class='z p'>x</i><b class=r>b</b>", "*b*"),
