@@ -1,7 +1,7 @@
 """How an element of a mail looks: what its tag and its style say, as a browser reads them."""
 
 import re
-from typing import Dict, FrozenSet, Iterable, NamedTuple, Optional, Set
+from typing import Dict, FrozenSet, Iterable, Mapping, NamedTuple, Optional
 
 from .rich_text import PLAIN
 
@@ -19,6 +19,9 @@ STYLES.update(dict.fromkeys(["s", "del", "strike"], "strike"), **dict.fromkeys([
 SUPERSCRIPT = str.maketrans("0123456789+-−=()abcdefghijklmnoprstuvwxyz", "⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁻⁼⁽⁾ᵃᵇᶜᵈᵉᶠᵍʰⁱʲᵏˡᵐⁿᵒᵖʳˢᵗᵘᵛʷˣʸᶻ")
 SUBSCRIPT = str.maketrans("0123456789+-−=()aehijklmnoprstuvx", "₀₁₂₃₄₅₆₇₈₉₊₋₋₌₍₎ₐₑₕᵢⱼₖₗₘₙₒₚᵣₛₜᵤᵥₓ")
 SIGNS = {"sup": "^", "sub": "_"}
+# What is read of a mail's own classes: all of it for each element would take minutes for hostile mails.
+PROPERTIES = {"display", "visibility", "overflow", "max-height", "mso-hide", "white-space", "text-decoration"}
+PROPERTIES.update(["text-decoration-line", "font-size", "font-weight", "font-style"])
 KINDS = {"blockquote": "quote", "pre": "pre"}
 
 
@@ -53,17 +56,28 @@ def _is_zero(size: str) -> bool:
     return re.match(r"0(?:\.0*)?(?:[a-z]+|%)?\Z", size) is not None
 
 
-def hiding_classes(sheets: Iterable[str]) -> Set[str]:
-    """Return the classes whose elements the mail's own <style> hides, outside of @media and the like."""
-    hiding: Set[str] = set()
+def rules_of(sheets: Iterable[str]) -> Dict[str, Dict[str, str]]:
+    """Return what the mail's own <style> says of `.class` and `tag.class`, outside of @media and the like."""
+    rules: Dict[str, Dict[str, str]] = {}
     for sheet in sheets:
         depth = 0
         for rule in re.sub(r"(?s)/\*.*?(?:\*/|\Z)|<!--|-->", "", sheet).split("}"):
             selector, _, content = rule.partition("{")
-            if not depth and "{" not in content and hides(declarations(content)):
-                hiding.update(re.findall(r"(?:\A|,)\s*\w*\.([\w-]+)\s*(?=,|\Z)", selector))
+            if not depth and "{" not in content:
+                said = {name: value for name, value in declarations(content).items() if name in PROPERTIES}
+                for name in re.findall(r"(?:\A|,)\s*(\w*\.[\w-]+)\s*(?=,|\Z)", selector):
+                    rules.setdefault(name, {}).update(said)
             depth = max(depth + rule.count("{") - 1, 0)
-    return hiding
+    return rules
+
+
+def declared(rules: Dict[str, Dict[str, str]], tag: str, attributes: Mapping[str, str]) -> Dict[str, str]:
+    """Return what the classes of an element and its own style say, which counts before them."""
+    css: Dict[str, str] = {}
+    for name in attributes.get("class", "").split() if rules else []:
+        css.update(rules.get("." + name, {}), **rules.get(tag + "." + name, {}))
+    css.update(declarations(attributes.get("style", "")))
+    return css
 
 
 def restyled(look: Look, tag: str, css: Dict[str, str]) -> Look:

@@ -8,7 +8,7 @@ from typing import Any, Callable, Dict, Iterator, List, Optional, Set, Tuple
 from lxml import etree
 
 from .errors import PROGRESS
-from .html_look import BLOCKS, HEADINGS, PARAGRAPHS, Look, declarations, hides, hiding_classes, restyled, script_text
+from .html_look import BLOCKS, HEADINGS, PARAGRAPHS, Look, declared, hides, restyled, rules_of, script_text
 from .html_source import COMMENTS, mended, text_of_html
 from .html_table import Cell, Row, table_lines
 from .rich_text import Line, Run, clean, divided, host_of, is_blank, lines_of, link_target, linked, merged, one_line
@@ -62,7 +62,7 @@ class _Walk:
     """
 
     def __init__(self) -> None:
-        self._hiding: Set[str] = set()
+        self._css: Dict[Any, Dict[str, str]] = {}  # of each element
         self._lines: List[Line] = []  # of the cell that is open, else of the mail
         self._runs: List[Run] = []  # of the line that is open
         self._paragraph = False  # an empty line goes before the next
@@ -82,41 +82,36 @@ class _Walk:
         root = etree.HTML(body.encode("utf-8"), parser)
         if root is None:
             return []
-        self._hiding = hiding_classes(element.text or "" for element in root.iter("style"))
+        sheets = [sheet for sheet in root.iter("style") if (sheet.get("media") or "all").lower() in ("all", "screen")]
+        rules = rules_of(sheet.text or "" for sheet in sheets)
+        self._css = {element: declared(rules, element.tag, element.attrib) for element in root.iter()}
+        for element, css in self._css.items():
+            if element.tag in UNSEEN or "hidden" in element.attrib or hides(css):
+                element.clear(keep_tail=True)
+                element.tag = "span"
         for anchor in root.iter("a"):
             inner = islice(anchor.iter(), 1, WORDS_LIMIT)
             texts = chain([anchor.text], *((element.text, element.tail) for element in inner))
             if any(text and not text.isspace() for text in texts):
                 self._named.add(link_target(anchor.get("href") or ""))
         open_elements: List[Iterator[None]] = []
-        walk = etree.iterwalk(root, events=("start", "end"))
-        for event, element in walk:
+        for event, element in etree.iterwalk(root, events=("start", "end")):
             if event == "end":
                 next(open_elements.pop(), None)
                 self._text(element.tail)
                 continue
             if len(open_elements) >= DEPTH_LIMIT:
                 raise ValueError("nested deeper than the parser reads")
-            css = declarations(element.get("style") or "")
-            if self._is_hidden(element, css):
-                walk.skip_subtree()
-                open_elements.append(iter(()))
-                continue
-            open_elements.append(self._visit(element, css))
+            open_elements.append(self._visit(element))
             next(open_elements[-1])
         self._end_line()
         return self._lines
 
-    def _is_hidden(self, element: Any, css: Dict[str, str]) -> bool:
-        if not self._hiding.isdisjoint((element.get("class") or "").split()):
-            return True
-        return element.tag in UNSEEN or element.get("hidden") is not None or hides(css)
-
-    def _visit(self, element: Any, css: Dict[str, str]) -> Iterator[None]:
+    def _visit(self, element: Any) -> Iterator[None]:
         """Begin an element; go on to its end."""
         outer = self._look
         self._boundary(element.tag)
-        self._look = restyled(outer, element.tag, css)
+        self._look = restyled(outer, element.tag, self._css[element])
         handler = HANDLERS.get(element.tag)
         rest = (handler(self, element) if handler else None) or iter(())
         next(rest, None)
@@ -270,7 +265,7 @@ class _Walk:
             self._add(" (%s)" % href)
 
     def _image(self, element: Any) -> None:
-        css = declarations(element.get("style") or "")
+        css = self._css[element]
         sizes = [element.get("width"), element.get("height"), css.get("width"), css.get("height")]
         if any(re.match(r"\s*[01](?:px)?\s*\Z", size or "") for size in sizes):
             return

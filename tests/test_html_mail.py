@@ -210,6 +210,25 @@ HIDDEN = [
     ("<div style='max-height:0;overflow:hidden'>x</div><div style='max-height:0'>b</div>", "b"),
     ("<span style='mso-hide:all'>x</span>b", "b"),
     ("<style>.p, td.q{display:none} @media print{.r{display:none}}</style><i class='z p'>x</i><b class=r>b</b>", "*b*"),
+    (
+        "<style media='screen and (max-width:9px)'>.a{display:none}</style><style media=print>.b{display:none}</style>"
+        "<style media=Screen>.c{display:none}</style><i class=a>a</i><i class=b>b</i><i class=c>x</i>",
+        "_ab_",
+    ),
+    ("<style>td.s{display:none}</style><p class=s>a</p><table><tr><td class=s>x</table>", "a"),
+    ("<style>.a{display:none} .b{display:none} .a{display:block}</style><p class=a>a</p><p class=b>x", "a"),
+    ("<style>.a{display:none}</style><i class=a style='display:inline'>a</i><i class=a style='color:red'>x", "_a_"),
+    (
+        "<div style='display:none'><a href='https://a.example'>x</a></div><a href='https://a.example'><img src=i></a>",
+        "<a.example|https://a.example>",
+    ),
+    ("<a href='https://a.example'><i hidden>x</i><img src=i></a>", "<a.example|https://a.example>"),
+    ("a<table hidden><tr><td>x</table>b<ul style='display:none'><li>x</ul>c<p hidden>x<br hidden>", "abc"),
+    (
+        "<style>.s{text-decoration:line-through} .b{font-weight:bold} .w{white-space:pre-wrap}</style>"
+        "<i class=s>a</i> <u class='x b'>b</u><p class=w>c\nd",
+        "~_a_~ *b*\n\nc\nd",
+    ),
     ("<title>x</title><script>x</script><template>x</template>b", "b"),
 ]
 CHARACTERS = [
@@ -259,6 +278,12 @@ BOMBS = {
     "attributes": "<a " + " ".join("a%d=1" % number for number in range(100000)) + ">x</a>",
     "open quotes": '<a href="' * 100000,
     "styles": "<p style='color:red;font-weight:bold'>x</p>" * 23000,
+    "classes": "<style>" + ".a{font-size:1;display:block;overflow:x;white-space:normal}" * 5000 + "</style>"
+    "<p class='" + "a " * 20 + "'>x" * 12000,
+    "rules": "<style>.a{"
+    + ";".join("a%d:1" % number for number in range(20000))
+    + "}</style>"
+    + "<p class=a>x" * 30000,
     "open braces": "<style>" + ".a{" * 300000 + "</style>x",
     "code": "<pre>" + "x\n" * 480000,
     "less than": "<" * 1000000,
