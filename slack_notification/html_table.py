@@ -4,7 +4,7 @@ import unicodedata
 from itertools import takewhile, zip_longest
 from typing import Callable, Dict, List, NamedTuple, Optional, Sequence
 
-from .rich_text import BOLD, Line, Run, is_blank, text_of, trimmed
+from .rich_text import BOLD, CHARACTERS_LIMIT, Line, Run, is_blank, text_of, trimmed
 
 # Slack breaks the lines of a code block where the window ends; longer ones become rubble.
 CODE_LIMIT_COLUMNS = 90
@@ -135,6 +135,8 @@ def _labelled(label: str, value: List[Line]) -> List[Line]:
 def _records(head: Sequence[Row], body: Sequence[Row]) -> List[Line]:
     """Return one paragraph a row, each value behind the name of its column if there is a head."""
     names = {cell.column: " ".join(map(text_of, cell.shown)) for row in head for cell in row}
+    if len(body) * sum(map(len, names.values())) > CHARACTERS_LIMIT:
+        head, body, names = [], [*head, *body], {}
     lines: List[Line] = []
     for row in body:
         lines += [Line()] if lines else []
