@@ -34,6 +34,7 @@ class Look(NamedTuple):
     level: int = -1  # of the list that is open, from 0
     number: Optional[int] = None  # of the item that is open
     item: int = 0  # which one that is
+    tables: int = 0  # that are open
     keeps_blanks: bool = False
     script: str = ""
     tiny: bool = False  # the element's own words are not seen: those within it have sizes of many kinds

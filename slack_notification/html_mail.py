@@ -17,6 +17,8 @@ from .rich_text import Line, Run, clean, divided, host_of, is_blank, lines_of, l
 DEPTH_LIMIT = 2000
 # So many elements in a link tell whether it has words.
 WORDS_LIMIT = 20
+# Tables that stand in so many others arrange what is in them; each looks at all its lines.
+TABLES_LIMIT = 10
 # Slack's composer indents lists no further.
 INDENT_LIMIT = 8
 # More digits than this are no number of a list that a person reads; Slack takes no more of an `offset`.
@@ -226,10 +228,11 @@ class _Walk:
         self._look = self._look._replace(kind="item", level=level, number=number, item=self._items)
 
     def _table(self, element: Any) -> Iterator[None]:
-        outer, self._rows = self._rows, [[]]
+        outer, self._rows = self._rows, [[]] if self._look.tables < TABLES_LIMIT else None
+        self._look = self._look._replace(tables=self._look.tables + 1)
         yield
         self._end_line()
-        rows, self._rows = self._rows, outer
+        rows, self._rows = self._rows or [], outer
         lines = table_lines(rows, (element.get("role") or "").strip().lower() in ("presentation", "none"))
         for line in lines:
             if line.kind == "pre" or not (is_blank(line) and self._lines and is_blank(self._lines[-1])):

@@ -272,6 +272,8 @@ BOMBS = {
     "paragraphs": "<p>x" * 250000,
     "nested tables": "<table><tr><td>a<td>" * 20000,
     "a long head": "<table><tr><th>" + "x" * 100000 + "<th>b<th>c" + "<tr><td>1<td>2<td>3" * 9000,
+    "lines in nested tables": "<table><tr><td>k<td>" * 600 + "x<br>" * 25000,
+    "lines in nested tables with heads": "<table><tr><th>k<th>v<tr><td>k<td>" * 600 + "x<br>" * 25000,
     "nested lists": "<ul><li>" * 100000,
     "nested links": "<a href='https://a.example'><b>" * 1000 + "<i></i>" * 18000,
     "addresses": "https://a.example/ " * 52000,
