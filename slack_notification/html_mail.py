@@ -112,7 +112,7 @@ class _Walk:
     def _visit(self, element: Any) -> Iterator[None]:
         """Begin an element; go on to its end."""
         outer = self._look
-        self._boundary(element.tag)
+        self._boundary(element)
         self._look = restyled(outer, element.tag, self._css[element])
         handler = HANDLERS.get(element.tag)
         rest = (handler(self, element) if handler else None) or iter(())
@@ -120,15 +120,15 @@ class _Walk:
         self._text(element.text)
         yield
         next(rest, None)
-        self._boundary(element.tag)
+        self._boundary(element)
         self._look = outer
 
     # Lines
 
-    def _boundary(self, tag: str) -> None:
-        if tag in BLOCKS:
+    def _boundary(self, element: Any) -> None:
+        if element.tag in BLOCKS or self._css[element].get("display") == "block":
             self._end_line()
-            self._paragraph = self._paragraph or tag in PARAGRAPHS
+            self._paragraph = self._paragraph or element.tag in PARAGRAPHS
 
     def _text(self, text: Optional[str]) -> None:
         if not text or self._look.tiny:
@@ -276,9 +276,9 @@ class _Walk:
         target = self._look.url
         if alt or (url and not target and element.get("alt") is None):
             self._look = self._look._replace(url=target or url)
-            self._add(alt or "image")
-        elif target not in self._named:
-            self._add(host_of(target))
+            self._add(" %s " % (alt or "image"))
+        elif target and target not in self._named:
+            self._add(" %s " % host_of(target))
         self._named.add(target)
 
     def _input(self, element: Any) -> None:

@@ -141,8 +141,7 @@ def _records(head: Sequence[Row], body: Sequence[Row]) -> List[Line]:
     for row in body:
         lines += [Line()] if lines else []
         for cell in row:
-            name = names.get(cell.column)
-            lines += _labelled(name, cell.lines) if name else cell.lines
+            lines += _labelled(names.get(cell.column, ""), cell.lines)
     return lines
 
 

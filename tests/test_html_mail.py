@@ -80,6 +80,8 @@ BLOCKS = [
     ("<pre>\na\n  b <b>c</b>\n\n\nd\n</pre>", "```\na\n  b c\n\n\nd\n```"),
     ("<pre>see <a href='https://a.example'>it</a></pre>", "```\nsee <it|https://a.example>\n```"),
     ("<div style='white-space:pre-wrap'>a\n  b</div>", "a\n  b"),
+    ("<b style='display:block'>a</b><b style='display:block'>b</b>c<i style='display:inline'>d</i>", "*a*\n*b*\nc_d_"),
+    ("<style>.x{display:block}</style>a<span class=x>b</span>c", "a\nb\nc"),
     ("<dl><dt>a<dd>b<dt>c<dd>d</dl>", "*a*\nb\n*c*\nd"),
 ]
 LISTS = [
@@ -127,6 +129,12 @@ LINKS = [
 IMAGES = [
     ("<img src='https://a.example/i' alt='I'>", "<I|https://a.example/i>"),
     ("<img src='https://a.example/i'>", "<image|https://a.example/i>"),
+    ("a<img alt=Warning>Disk full <img alt=I>", "a Warning Disk full I"),
+    (
+        "<a href='https://a.example'><img alt=F></a><a href='https://b.example'><img src=i></a>",
+        "<F|https://a.example> <b.example|https://b.example>",
+    ),
+    ("<a href='https://a.example'><img alt=I>Open <b>q</b></a>", "<I Open |https://a.example>*<q|https://a.example>*"),
     ("a<img src='https://a.example/i' alt=''><img src='cid:1'><img>", "a"),
     ("<img src='cid:1' alt='Logo'>", "Logo"),
     ("a<img src='https://a.example/t' width=1><img src='https://a.example/t' style='height:0'>", "a"),
