@@ -12,6 +12,8 @@ CODE_LIMIT_COLUMNS = 90
 LABEL_LIMIT_CHARACTERS = 60
 # No table that a person reads has more columns, whatever its attributes say.
 TABLE_LIMIT_COLUMNS = 100
+COLONS = (":", "：")
+NAME_ENDS = (*COLONS, "?", "!", ".", "=")
 COLUMN_GAP = "  "
 
 
@@ -32,19 +34,29 @@ class Cell(NamedTuple):
 
     @property
     def simple(self) -> bool:
-        """Tell whether columns of a code block can show the cell."""
-        struck = any("strike" in run.styles for line in self.lines for run in line.runs)
-        return not struck and not self.is_complex and all(line.kind == "text" for line in self.lines)
+        """Tell whether the cell holds nothing but text."""
+        return not self.is_complex and all(line.kind == "text" for line in self.lines)
 
     @property
-    def is_bold(self) -> bool:
-        """Tell whether the cell looks like one of a head."""
-        return all("bold" in run.styles for line in self.lines for run in line.runs)
+    def is_struck(self) -> bool:
+        """Tell whether something in the cell is no longer valid, which code cannot show."""
+        return any("strike" in run.styles for line in self.lines for run in line.runs)
+
+    @property
+    def is_label(self) -> bool:
+        """Tell whether the cell can be the name of what stands beside it."""
+        short = max(len(text_of(line)) for line in self.lines) <= LABEL_LIMIT_CHARACTERS
+        return short and self.simple and not self.has_link
 
     @property
     def has_link(self) -> bool:
         """Tell whether there is something to click at in the cell."""
         return any(run.url for line in self.lines for run in line.runs)
+
+    @property
+    def is_bold(self) -> bool:
+        """Tell whether the cell looks like one of a head."""
+        return all("bold" in run.styles for line in self.lines for run in line.runs)
 
 
 Row = List[Cell]
@@ -64,7 +76,8 @@ def table_lines(rows: Sequence[Row], arranges: bool) -> List[Line]:
     head = head or _head(rows[first:], lambda cell: cell.is_bold)
     body = rows[first + len(head) :]
     several = sum(min(len(cell.shown) for cell in row) for row in head + body if len(row) > 1) > 1
-    code = several and all(cell.simple for row in head + body for cell in row) and _code(head, body, columns)
+    plain = all(cell.simple and not cell.is_struck for row in head + body for cell in row)
+    code = _code(head, body, columns) if several and plain else []
     return _lines(rows[:first]) + (code or (_records(head, body) if head or several else _lines(body)))
 
 
@@ -89,7 +102,9 @@ def _placed(rows: Sequence[Row]) -> List[Row]:
             while covered.get(column, 0) > number:
                 column += 1
             if cell.lines:
-                placed[-1].append(cell._replace(column=column))
+                # What stands alone in its row is a title of all columns.
+                width = cell.width if len(row) > 1 else TABLE_LIMIT_COLUMNS
+                placed[-1].append(cell._replace(column=column, width=width))
             end = min(column + cell.width, TABLE_LIMIT_COLUMNS)
             covered.update(dict.fromkeys(range(column, end), number + cell.height))
             column = max(end, column + 1)
@@ -101,47 +116,49 @@ def _has_labels(rows: Sequence[Row]) -> bool:
     pairs = [row for row in rows if len(row) == 2]
     for label, value in pairs:
         names = [text_of(line).rstrip() for line in label.shown]
-        if not label.simple or label.has_link or max(map(len, names)) > LABEL_LIMIT_CHARACTERS:
+        are_sure = label.is_header or all(name.endswith(COLONS) for name in names if name)
+        if not label.is_label or not (are_sure or len(names) in (1, len(value.shown))):
             return False
-        if len(names) not in (1, len(value.shown)) and not all(name.endswith(":") for name in names if name):
-            return False
-        # One row of pictures or buttons is a layout.
-        if len(pairs) == 1 and not label.is_header and (value.has_link or not value.simple):
+        # One row of a text and a picture or button is a layout.
+        are_sure = are_sure or len(names) > 1 or not any(map(str.isalnum, names[0]))
+        if len(pairs) == 1 and not are_sure and (value.has_link or not value.simple):
             return False
     return bool(pairs)
 
 
 def _labelled_row(row: Row) -> List[Line]:
-    label, value = row[0].shown, row[-1].shown
-    if len(row) == 1:
+    label, value = row[0].shown, row[1].shown if len(row) > 1 else []
+    if len(row) == 1 and (row[0].column or row[0].width > 1 or not row[0].is_label):
         return row[0].lines
     if len(label) == 1:
-        return _labelled(text_of(label[0]), value)
+        return _labelled(label[0], value)
     pairs = zip_longest(label, value, fillvalue=Line())
-    return [line for name, one in pairs for line in _labelled(text_of(name), [one])]
+    return [line for name, one in pairs for line in _labelled(name, [one])]
 
 
-def _labelled(label: str, value: List[Line]) -> List[Line]:
-    name = label.strip().rstrip(":").rstrip()
-    name += ":" if name and name[-1] not in "?!." else ""
-    value = trimmed(value)
+def _labelled(label: Line, value: List[Line]) -> List[Line]:
+    name, value = text_of(label).strip().rstrip(":").rstrip(), trimmed(value)
     if not name:
         return value
+    runs = label.runs
+    if any(map(str.isalnum, name)):
+        name += "" if name.endswith(NAME_ENDS) else ":"
+        runs = (Run(name, BOLD | {style for run in runs for style in run.styles if style == "strike"}),)
     if not value or value[0].kind != "text":
-        return [Line((Run(name, BOLD),))] + value
-    return [value[0]._replace(runs=(Run(name, BOLD), Run(" ")) + value[0].runs)] + value[1:]
+        return [Line(runs)] + value
+    return [value[0]._replace(runs=(*runs, Run(" ")) + value[0].runs)] + value[1:]
 
 
 def _records(head: Sequence[Row], body: Sequence[Row]) -> List[Line]:
     """Return one paragraph a row, each value behind the name of its column if there is a head."""
-    names = {cell.column: " ".join(map(text_of, cell.shown)) for row in head for cell in row}
-    if len(body) * sum(map(len, names.values())) > CHARACTERS_LIMIT:
+    names = {cell.column: Line((Run(" ".join(map(text_of, cell.shown))),)) for row in head for cell in row}
+    if len(body) * sum(len(text_of(name)) for name in names.values()) > CHARACTERS_LIMIT:
         head, body, names = [], [*head, *body], {}
     lines: List[Line] = []
     for row in body:
         lines += [Line()] if lines else []
         for cell in row:
-            lines += _labelled(names.get(cell.column, ""), cell.lines)
+            lines += _labelled(names.get(cell.column, Line()), cell.lines)
     return lines
 
 
