@@ -3,7 +3,7 @@
 import re
 from typing import Dict, FrozenSet, Iterable, Mapping, NamedTuple, Optional
 
-from .rich_text import PLAIN
+from .rich_text import BULLETS, PLAIN, Line, Run
 
 # Longer small print stays as it is.
 SCRIPT_LIMIT_CHARACTERS = 12
@@ -31,6 +31,7 @@ class Look(NamedTuple):
     styles: FrozenSet[str] = PLAIN
     url: str = ""
     kind: str = "text"  # of the lines
+    quoted: bool = False
     level: int = -1  # of the list that is open, from 0
     number: Optional[int] = None  # of the item that is open
     item: int = 0  # which one that is
@@ -96,6 +97,7 @@ def restyled(look: Look, tag: str, css: Dict[str, str]) -> Look:
     return look._replace(
         styles=styles,
         kind=KINDS.get(tag, look.kind),
+        quoted=look.quoted or tag == "blockquote",
         script=SIGNS.get(tag, look.script),
         keeps_blanks=space.startswith("pre") if space else look.keeps_blanks,
         tiny=_is_zero(css.get("font-size", "")),
@@ -110,3 +112,14 @@ def script_text(text: str, sign: str) -> str:
     table = SUPERSCRIPT if sign == "^" else SUBSCRIPT
     known = all(ord(character) in table for character in content)
     return text.replace(content, content.translate(table) if known else "%s(%s)" % (sign, content))
+
+
+def quoted(line: Line) -> Line:
+    """Return the line as one of a quote, in which Slack knows neither lists nor blocks of code."""
+    runs = line.runs
+    if line.kind == "pre":
+        runs = tuple(run._replace(styles=run.styles | {"code"}) for run in runs)
+    elif line.kind == "item":
+        bullet = BULLETS[line.indent % len(BULLETS)] if line.number is None else "%d." % line.number
+        runs = (Run("    " * line.indent + ("    " if line.more else bullet + " ")), *runs)
+    return Line(runs, "quote")

@@ -8,7 +8,7 @@ from typing import Any, Callable, Dict, Iterator, List, Optional, Set, Tuple
 from lxml import etree
 
 from .errors import PROGRESS
-from .html_look import BLOCKS, HEADINGS, PARAGRAPHS, Look, declared, hides, restyled, rules_of, script_text
+from .html_look import BLOCKS, HEADINGS, PARAGRAPHS, Look, declared, hides, quoted, restyled, rules_of, script_text
 from .html_source import COMMENTS, mended, text_of_html
 from .html_table import Cell, Row, table_lines
 from .rich_text import Line, Run, clean, divided, host_of, is_blank, lines_of, link_target, linked, merged, one_line
@@ -167,14 +167,14 @@ class _Walk:
         if not is_gap and self._rows is not None and self._look.kind == "text":
             self._lines.append(Line((Run(""),)))
         elif self._lines and not is_blank(self._lines[-1]) and self._look.kind != "item":
-            self._lines.append(Line(kind=self._look.kind))
+            self._append(Line(kind=self._look.kind))
 
     def _break(self) -> None:
         """End the line; one that is empty is shown as such."""
         if self._runs:
             self._end_line()
         elif self._look.kind == "pre":
-            self._lines.append(Line(kind="pre"))
+            self._append(Line(kind="pre"))
         else:
             self._blank()
 
@@ -200,7 +200,10 @@ class _Walk:
         self._paragraph = False
         if line.kind == "text":
             line = Line(line.runs, look.kind, look.level, look.number, look.item)
-        self._lines.append(line)
+        self._append(line)
+
+    def _append(self, line: Line) -> None:
+        self._lines.append(quoted(line) if self._look.quoted else line)
 
     # Handlers
 
@@ -247,7 +250,7 @@ class _Walk:
             return
         rows, lines, paragraph = self._rows, self._lines, self._paragraph
         self._lines, self._paragraph = [], False
-        self._look = self._look._replace(kind="text", level=-1)
+        self._look = self._look._replace(kind="text", level=-1, quoted=False)
         yield
         self._end_line()
         shown, self._lines, self._paragraph = self._lines, lines, paragraph
