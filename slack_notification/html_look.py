@@ -1,7 +1,7 @@
 """How an element of a mail looks: what its tag and its style say, as a browser reads them."""
 
 import re
-from typing import Dict, FrozenSet, Iterable, Mapping, NamedTuple, Optional
+from typing import Dict, FrozenSet, Iterable, List, Mapping, NamedTuple, Optional
 
 from .rich_text import BULLETS, PLAIN, Line, Run
 
@@ -18,10 +18,12 @@ STYLES.update(dict.fromkeys(["i", "em", "cite", "dfn", "var"], "italic"))
 STYLES.update(dict.fromkeys(["s", "del", "strike"], "strike"), **dict.fromkeys(["code", "kbd", "samp", "tt"], "code"))
 SUPERSCRIPT = str.maketrans("0123456789+-−=()abcdefghijklmnoprstuvwxyz", "⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁻⁼⁽⁾ᵃᵇᶜᵈᵉᶠᵍʰⁱʲᵏˡᵐⁿᵒᵖʳˢᵗᵘᵛʷˣʸᶻ")
 SUBSCRIPT = str.maketrans("0123456789+-−=()aehijklmnoprstuvx", "₀₁₂₃₄₅₆₇₈₉₊₋₋₌₍₎ₐₑₕᵢⱼₖₗₘₙₒₚᵣₛₜᵤᵥₓ")
-SIGNS = {"sup": "^", "sub": "_"}
+SIGNS = {"sup": "^", "super": "^", "sub": "_"}
+HEAVY = ["bold", "bolder", "600", "700", "800", "900"]
 # What is read of a mail's own classes: all of it for each element would take minutes for hostile mails.
+VALUE_LIMIT_CHARACTERS = 99
 PROPERTIES = {"display", "visibility", "overflow", "max-height", "mso-hide", "white-space", "text-decoration"}
-PROPERTIES.update(["text-decoration-line", "font-size", "font-weight", "font-style"])
+PROPERTIES.update(["text-decoration-line", "font", "font-size", "font-weight", "font-style", "vertical-align"])
 KINDS = {"blockquote": "quote", "pre": "pre"}
 
 
@@ -66,9 +68,10 @@ def rules_of(sheets: Iterable[str]) -> Dict[str, Dict[str, str]]:
         for rule in re.sub(r"(?s)/\*.*?(?:\*/|\Z)|<!--|-->", "", sheet).split("}"):
             selector, _, content = rule.partition("{")
             if not depth and "{" not in content:
-                said = {name: value for name, value in declarations(content).items() if name in PROPERTIES}
+                said = declarations(content)
+                known = {name: said[name][:VALUE_LIMIT_CHARACTERS] for name in PROPERTIES.intersection(said)}
                 for name in re.findall(r"(?:\A|,)\s*(\w*\.[\w-]+)\s*(?=,|\Z)", selector):
-                    rules.setdefault(name, {}).update(said)
+                    rules.setdefault(name, {}).update(known)
             depth = max(depth + rule.count("{") - 1, 0)
     return rules
 
@@ -86,32 +89,34 @@ def restyled(look: Look, tag: str, css: Dict[str, str]) -> Look:
     """Return the look of an element in that of its parent, as a browser shows it."""
     styles = look.styles | {STYLES[tag]} if tag in STYLES else look.styles
     space = css.get("white-space", "pre" if tag == "pre" else "")
-    weight, slant = css.get("font-weight", ""), css.get("font-style", "")
-    if weight not in ("", "inherit"):
-        bold = weight in ("bold", "bolder") or weight[:1] in "6789"
-        styles = styles | {"bold"} if bold else styles - {"bold"}
-    if slant:
-        styles = styles - {"italic"} if slant == "normal" else styles | {"italic"}
+    for name, style, words in (("font-weight", "bold", HEAVY), ("font-style", "italic", ["italic", "oblique"])):
+        font = css.get(name, css.get("font", "inherit")).split()
+        if "inherit" not in font:
+            styles = styles - {style} if set(words).isdisjoint(font) else styles | {style}
     if "line-through" in css.get("text-decoration", "") + css.get("text-decoration-line", ""):
         styles = styles | {"strike"}
     return look._replace(
         styles=styles,
         kind=KINDS.get(tag, look.kind),
         quoted=look.quoted or tag == "blockquote",
-        script=SIGNS.get(tag, look.script),
-        keeps_blanks=space.startswith("pre") if space else look.keeps_blanks,
+        script=SIGNS.get(css.get("vertical-align", "") if tag == "span" else tag, look.script),
+        keeps_blanks=space.startswith(("pre", "break")) if space else look.keeps_blanks,
         tiny=_is_zero(css.get("font-size", "")),
     )
 
 
-def script_text(text: str, sign: str) -> str:
-    """Return text in superscript (^) or subscript (_) characters, or marked where Unicode has none."""
-    content = text.strip()
-    if len(content) > SCRIPT_LIMIT_CHARACTERS or not any(map(str.isalnum, content)):
-        return text
+def scripted(runs: List[Run], begin: int, sign: str) -> List[Run]:
+    """Return the runs, from `begin` on in superscript (^) or subscript (_), or marked where Unicode has none."""
+    before, inner = runs[:begin], runs[begin:]
+    content = "".join(run.text for run in inner).strip()
+    if len(content) > SCRIPT_LIMIT_CHARACTERS:
+        return before + [Run(" " if before and before[-1].text[-1:] != " " else "")] + inner
+    if not any(map(str.isalnum, content)):
+        return runs
     table = SUPERSCRIPT if sign == "^" else SUBSCRIPT
-    known = all(ord(character) in table for character in content)
-    return text.replace(content, content.translate(table) if known else "%s(%s)" % (sign, content))
+    if all(ord(character) in table for character in content):
+        return before + [run._replace(text=run.text.translate(table)) for run in inner]
+    return before + [Run(sign + "("), *inner, Run(")")]
 
 
 def quoted(line: Line) -> Line:

@@ -8,7 +8,7 @@ from typing import Any, Callable, Dict, Iterator, List, Optional, Set, Tuple
 from lxml import etree
 
 from .errors import PROGRESS
-from .html_look import BLOCKS, HEADINGS, PARAGRAPHS, Look, declared, hides, quoted, restyled, rules_of, script_text
+from .html_look import BLOCKS, HEADINGS, PARAGRAPHS, Look, declared, hides, quoted, restyled, rules_of, scripted
 from .html_source import COMMENTS, mended, text_of_html
 from .html_table import Cell, Row, table_lines
 from .rich_text import Line, Run, clean, divided, host_of, is_blank, lines_of, link_target, linked, merged, one_line
@@ -117,9 +117,13 @@ class _Walk:
         handler = HANDLERS.get(element.tag)
         rest = (handler(self, element) if handler else None) or iter(())
         next(rest, None)
+        begin = len(self._runs)
+        before = max(begin - 1, 0)
         self._text(element.text)
         yield
         next(rest, None)
+        if self._look.script != outer.script:
+            self._runs[before:] = scripted(self._runs[before:], begin - before, self._look.script)
         self._boundary(element)
         self._look = outer
 
@@ -148,8 +152,10 @@ class _Walk:
         look = self._look
         if not look.keeps_blanks and (self._runs[-1].text if self._runs else "")[-1:] in ("", " "):
             text = text.lstrip(" ")
-        if look.script:
-            text = script_text(text, look.script)
+        if not text:
+            return
+        if "strike" in look.styles and look.kind == "pre" and not look.quoted:
+            text = "~%s~" % text  # code has no styles
         words, url = text.strip(" "), look.url
         self._shown += len(words)
         if not url or not words:

@@ -57,11 +57,26 @@ STYLES = [
     ("<span style='font-style: italic'>a</span> <em style='font-style:normal'>b</em>", "_a_ b"),
     ("<b style='font-weight:normal'>whole <b>mail</b></b> <h2 style='font-weight:400'>t</h2>", "whole *mail*\n\nt"),
     ("<b>a <i>b</i></b>", "*a *_*b*_"),
+    (
+        "<u style='font:bold 9px A'>a</u> <u style='font:Italic 700 9px/2 A'>b</u> <b style='font:9px A'>c</b>",
+        "*a* _*b*_ c",
+    ),
+    (
+        "<i style='font-style:inherit'>a</i> <b style='font:inherit'>b</b> <b style='font:9px \"A bold\"'>c</b>",
+        "_a_ *b* c",
+    ),
     ("a *b* _c_ `d` ```e``` :smile: <!-- x -->@here", "a *b* _c_ `d` ```e``` :smile: @here"),
 ]
 SCRIPTS = [
     ("10<sup>3</sup> m<sup>-2</sup> 5<sup>th</sup>", "10³ m⁻² 5ᵗʰ"),
     ("H<sub>2</sub>O x<sub>i+1</sub>", "H₂O xᵢ₊₁"),
+    (
+        "10<span style='vertical-align:super'>3</span> H<span style='vertical-align:sub'>2</span>O "
+        "<img style='vertical-align:sub' alt=2> <span style='vertical-align:top'>a</span>",
+        "10³ H₂O 2 a",
+    ),
+    ("10<sup>-<span>3</span></sup> 2<sup><b>a</b> <i>Q</i></sup> x<sup><sup>2</sup></sup>", "10⁻³ 2^(*a* _Q_) x²"),
+    ("Term<sup>of a contract that ends</sup> <sub>x<p>1</p></sub>", "Term of a contract that ends x\n\n1"),
     ("x<sup>Q</sup> y<sub>q</sub>", "x^(Q) y_(q)"),
     (
         "a<sup>®</sup> <sup>*</sup> <sup></sup><sup>small print of a whole line</sup>",
@@ -87,7 +102,8 @@ BLOCKS = [
     ("<ul><li>a<blockquote>b<ul><li>c</ul></blockquote><li>d</ul>", "• a\n> b\n>     ◦ c\n• d"),
     ("<pre>\na\n  b <b>c</b>\n\n\nd\n</pre>", "```\na\n  b c\n\n\nd\n```"),
     ("<pre>see <a href='https://a.example'>it</a></pre>", "```\nsee <it|https://a.example>\n```"),
-    ("<div style='white-space:pre-wrap'>a\n  b</div>", "a\n  b"),
+    ("<div style='white-space:pre-wrap'>a\n  b</div><p style='white-space:break-spaces'>c\nd", "a\n  b\n\nc\nd"),
+    ("<pre>limit: <s>10</s> 20\n<del>a\nb</del></pre>", "```\nlimit: ~10~ 20\n~a~\n~b~\n```"),
     ("<b style='display:block'>a</b><b style='display:block'>b</b>c<i style='display:inline'>d</i>", "*a*\n*b*\nc_d_"),
     ("<style>.x{display:block}</style>a<span class=x>b</span>c", "a\nb\nc"),
     ("<dl><dt>a<dd>b<dt>c<dd>d</dl>", "*a*\nb\n*c*\nd"),
@@ -319,6 +335,8 @@ BOMBS = {
     + ";".join("a%d:1" % number for number in range(20000))
     + "}</style>"
     + "<p class=a>x" * 30000,
+    "long rules": "<style>.a{font:" + "x " * 300000 + "}</style>" + "<p class=a>x" * 30000,
+    "powers": "1<sup>2</sup>" * 20000,
     "open braces": "<style>" + ".a{" * 300000 + "</style>x",
     "code": "<pre>" + "x\n" * 480000,
     "less than": "<" * 1000000,
