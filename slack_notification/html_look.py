@@ -1,7 +1,8 @@
 """How an element of a mail looks: what its tag and its style say, as a browser reads them."""
 
 import re
-from typing import Dict, FrozenSet, Iterable, List, Mapping, NamedTuple, Optional
+from string import ascii_lowercase
+from typing import Any, Dict, FrozenSet, Iterable, List, NamedTuple, Optional
 
 from .rich_text import BULLETS, PLAIN, Line, Run
 
@@ -24,6 +25,13 @@ HEAVY = ["bold", "bolder", "600", "700", "800", "900"]
 VALUE_LIMIT_CHARACTERS = 99
 PROPERTIES = {"display", "visibility", "overflow", "max-height", "mso-hide", "white-space", "text-decoration"}
 PROPERTIES.update(["text-decoration-line", "font", "font-size", "font-weight", "font-style", "vertical-align"])
+PROPERTIES.update(["list-style", "list-style-type"])
+UNITS = ["", "i", "ii", "iii", "iv", "v", "vi", "vii", "viii", "ix"]
+ROMAN = [ten.translate(str.maketrans("ivx", "xlc")) + unit for ten in UNITS for unit in UNITS][1:]
+ALPHA = [first + last for first in ["", *ascii_lowercase] for last in ascii_lowercase]
+LETTERS = {"a": ALPHA, "A": [n.upper() for n in ALPHA], "i": ROMAN, "I": [n.upper() for n in ROMAN]}
+LIST_TYPES = {"lower-alpha": "a", "lower-latin": "a", "lower-roman": "i"}
+LIST_TYPES.update({"upper-alpha": "A", "upper-latin": "A", "upper-roman": "I"})
 KINDS = {"blockquote": "quote", "pre": "pre"}
 
 
@@ -60,8 +68,21 @@ def _is_zero(size: str) -> bool:
     return re.match(r"0(?:\.0*)?(?:[a-z]+|%)?\Z", size) is not None
 
 
-def rules_of(sheets: Iterable[str]) -> Dict[str, Dict[str, str]]:
-    """Return what the mail's own <style> says of `.class` and `tag.class`, outside of @media and the like."""
+def css_of(root: Any) -> Dict[Any, Dict[str, str]]:
+    """Return what the style of each element says, and before that, the mail's own <style> of its classes."""
+    sheets = [sheet for sheet in root.iter("style") if (sheet.get("media") or "all").lower() in ("all", "screen")]
+    rules = _rules(sheet.text or "" for sheet in sheets)
+    found: Dict[Any, Dict[str, str]] = {}
+    for element in root.iter():
+        css = found[element] = {}
+        for name in element.get("class", "").split() if rules else []:
+            css.update(rules.get("." + name, {}), **rules.get(element.tag + "." + name, {}))
+        css.update(declarations(element.get("style", "")))
+    return found
+
+
+def _rules(sheets: Iterable[str]) -> Dict[str, Dict[str, str]]:
+    """Return what sheets say of `.class` and `tag.class`, outside of @media and the like."""
     rules: Dict[str, Dict[str, str]] = {}
     for sheet in sheets:
         depth = 0
@@ -74,15 +95,6 @@ def rules_of(sheets: Iterable[str]) -> Dict[str, Dict[str, str]]:
                     rules.setdefault(name, {}).update(known)
             depth = max(depth + rule.count("{") - 1, 0)
     return rules
-
-
-def declared(rules: Dict[str, Dict[str, str]], tag: str, attributes: Mapping[str, str]) -> Dict[str, str]:
-    """Return what the classes of an element and its own style say, which counts before them."""
-    css: Dict[str, str] = {}
-    for name in attributes.get("class", "").split() if rules else []:
-        css.update(rules.get("." + name, {}), **rules.get(tag + "." + name, {}))
-    css.update(declarations(attributes.get("style", "")))
-    return css
 
 
 def restyled(look: Look, tag: str, css: Dict[str, str]) -> Look:
@@ -117,6 +129,12 @@ def scripted(runs: List[Run], begin: int, sign: str) -> List[Run]:
     if all(ord(character) in table for character in content):
         return before + [run._replace(text=run.text.translate(table)) for run in inner]
     return before + [Run(sign + "("), *inner, Run(")")]
+
+
+def letters_of(element: Any, css: Dict[str, str]) -> List[str]:
+    """Return the letters that a list or an item has in place of numbers, as its style or its `type` says."""
+    said = css.get("list-style-type", css.get("list-style", element.get("type", "")))
+    return LETTERS.get(LIST_TYPES.get(said.partition(" ")[0], said), [])
 
 
 def quoted(line: Line) -> Line:

@@ -1,14 +1,13 @@
 """HTML mails as lines: one walk over the tree, with a table from tag to function."""
 
 import re
-import string
 from itertools import chain, islice
 from typing import Any, Callable, Dict, Iterator, List, Optional, Set, Tuple
 
 from lxml import etree
 
 from .errors import PROGRESS
-from .html_look import BLOCKS, HEADINGS, PARAGRAPHS, Look, declared, hides, quoted, restyled, rules_of, scripted
+from .html_look import BLOCKS, HEADINGS, PARAGRAPHS, Look, css_of, hides, letters_of, quoted, restyled, scripted
 from .html_source import COMMENTS, mended, text_of_html
 from .html_table import Cell, Row, table_lines
 from .rich_text import Line, Run, clean, divided, host_of, is_blank, lines_of, link_target, linked, merged, one_line
@@ -26,8 +25,6 @@ NUMBER_LIMIT = 999999
 
 RULE = "-" * 20
 UNSEEN = {"title", "style", "script", "template"}
-ROMAN = ["i", "ii", "iii", "iv", "v", "vi", "vii", "viii", "ix", "x", "xi", "xii"]
-LETTERS = {"a": string.ascii_lowercase, "A": string.ascii_uppercase, "i": ROMAN, "I": [n.upper() for n in ROMAN]}
 
 # Targets that work nowhere but in the mail itself.
 USELESS_TARGET = re.compile(r"(?i)#|(?:javascript|vbscript|data|cid|about|blob):")
@@ -71,7 +68,8 @@ class _Walk:
         self._look = Look()
         self._items = 0  # begun until now
         self._next: Optional[int] = None  # number of the list that is open
-        self._letters: Optional[str] = None  # of that list, where Slack has no such numbers
+        self._step = 1  # from its numbers to the next
+        self._letters: List[str] = []  # of that list, where Slack has no such numbers
         self._rows: Optional[List[Row]] = None  # of the table that is open
         self._shown = 0  # characters
         self._named: Set[str] = set()  # the links that have words
@@ -84,9 +82,7 @@ class _Walk:
         root = etree.HTML(body.encode("utf-8"), parser)
         if root is None:
             return []
-        sheets = [sheet for sheet in root.iter("style") if (sheet.get("media") or "all").lower() in ("all", "screen")]
-        rules = rules_of(sheet.text or "" for sheet in sheets)
-        self._css = {element: declared(rules, element.tag, element.attrib) for element in root.iter()}
+        self._css = css_of(root)
         for element, css in self._css.items():
             if element.tag in UNSEEN or "hidden" in element.attrib or hides(css):
                 element.clear(keep_tail=True)
@@ -214,19 +210,21 @@ class _Walk:
     # Handlers
 
     def _list(self, element: Any) -> Iterator[None]:
-        outer = self._next, self._letters
-        self._next = _number(element.get("start"), 1) if element.tag == "ol" else None
-        self._letters = element.get("type") or ""
-        if self._letters not in LETTERS:
+        outer = self._next, self._step, self._letters
+        self._step = 1 if element.get("reversed") is None else -1
+        first = _number(element.get("start"), 1 if self._step > 0 else len(element.findall("li")))
+        self._next = first if element.tag == "ol" else None
+        self._letters = letters_of(element, self._css[element]) if element.tag == "ol" else []
+        if not self._letters:
             self._look = self._look._replace(level=min(self._look.level + 1, INDENT_LIMIT))
         yield
-        self._next, self._letters = outer
+        self._next, self._step, self._letters = outer
 
     def _item(self, element: Any) -> None:
-        number, letters = self._next, LETTERS.get(self._letters)
+        number, letters = self._next, letters_of(element, self._css[element]) or self._letters
         if number is not None:
             number = _number(element.get("value"), number)
-            self._next = number + 1
+            self._next = number + self._step
             if letters or not 1 <= number <= NUMBER_LIMIT:
                 # Slack has no such numbers: they are text.
                 label = letters[number - 1] if letters and 1 <= number <= len(letters) else number

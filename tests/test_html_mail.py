@@ -117,6 +117,18 @@ LISTS = [
     ("<ol><li>a<li value=7>b<li>c</ol>", "1. a\n7. b\n8. c"),
     ("<ol type=a><li>a<li>b</ol>", "a. a\nb. b"),
     ("<ol type=I start=3><li>a<li>b</ol>", "III. a\nIV. b"),
+    (
+        "<ol style='list-style-type:lower-alpha'><li>a</ol><ol style='list-style:upper-roman inside' start=4><li>b</ol>"
+        "<style>.l{list-style-type:UPPER-LATIN}</style><ol class=l><li>c<li value=28>d</ol>",
+        "a. a\n\nIV. b\n\nA. c\nAB. d",
+    ),
+    ("<ol><li type=a>a<li type=I>b<li style='list-style-type:lower-roman'>c<li>d</ol>", "a. a\nII. b\niii. c\n4. d"),
+    ("<ol type=i start=9><li>a<li value=49>b<li value=99>c<li>d</ol>", "ix. a\nxlix. b\nxcix. c\n100. d"),
+    (
+        "<ol reversed><li>a<ul><li>b<li>c</ul><li>d</ol><ol reversed start=9><li>e<li>f</ol>",
+        "2. a\n    ◦ b\n    ◦ c\n1. d\n9. e\n8. f",
+    ),
+    ("<ul type=a style='list-style-type:lower-alpha'><li>a</ul>", "• a"),
     ("<ol><li>a<ol type=A><li>b<li>c</ol><li>d</ol>", "1. a\n    A. b\n    B. c\n2. d"),
     ("<ol start=0><li>a<li>b</ol>", "0. a\n1. b"),
     ("<ol start='<@U1>'><li value='²'>a</ol><li value='<!here>'>b", "1. a\n• b"),
