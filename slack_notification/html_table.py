@@ -1,7 +1,7 @@
 """Tables of a mail as lines: `*Label:* value`, columns in a code block, or, where a table only arranges, its cells."""
 
 import unicodedata
-from itertools import takewhile, zip_longest
+from itertools import chain, takewhile, zip_longest
 from typing import Callable, Dict, List, NamedTuple, Optional, Sequence
 
 from .rich_text import BOLD, CHARACTERS_LIMIT, Line, Run, is_blank, text_of, trimmed
@@ -10,6 +10,8 @@ from .rich_text import BOLD, CHARACTERS_LIMIT, Line, Run, is_blank, text_of, tri
 CODE_LIMIT_COLUMNS = 90
 # What is longer is no name of a value but a text.
 LABEL_LIMIT_CHARACTERS = 60
+SHORT_LIMIT_CHARACTERS = 200
+HEAD_LIMIT_ROWS = 3
 # No table that a person reads has more columns, whatever its attributes say.
 TABLE_LIMIT_COLUMNS = 100
 COLONS = (":", "：")
@@ -47,6 +49,11 @@ class Cell(NamedTuple):
         """Tell whether the cell can be the name of what stands beside it."""
         short = max(len(text_of(line)) for line in self.lines) <= LABEL_LIMIT_CHARACTERS
         return short and self.simple and not self.has_link
+
+    @property
+    def is_short(self) -> bool:
+        """Tell whether the cell, with its links, can be repeated for many rows."""
+        return sum(len(run.text) + len(run.url) for line in self.lines for run in line.runs) <= SHORT_LIMIT_CHARACTERS
 
     @property
     def has_link(self) -> bool:
@@ -87,7 +94,7 @@ def _lines(rows: Sequence[Row]) -> List[Line]:
 
 def _head(rows: Sequence[Row], names: Callable[[Cell], bool]) -> List[Row]:
     """Return the first rows, those of cells that name columns; nothing where no others follow."""
-    head = list(takewhile(lambda row: len(row) > 1 and all(map(names, row)), rows))
+    head = list(takewhile(lambda row: len(row) > 1 and all(map(names, row)), rows[:HEAD_LIMIT_ROWS]))
     return head if len(head) < len(rows) else []
 
 
@@ -151,11 +158,19 @@ def _labelled(label: Line, value: List[Line]) -> List[Line]:
 
 def _records(head: Sequence[Row], body: Sequence[Row]) -> List[Line]:
     """Return one paragraph a row, each value behind the name of its column if there is a head."""
-    names = {cell.column: Line((Run(" ".join(map(text_of, cell.shown))),)) for row in head for cell in row}
-    if len(body) * sum(len(text_of(name)) for name in names.values()) > CHARACTERS_LIMIT:
-        head, body, names = [], [*head, *body], {}
+    found: Dict[int, List[str]] = {}
+    for cell in chain(*head):
+        name = " ".join(map(text_of, cell.shown))
+        for column in range(cell.column, min(cell.column + cell.width, TABLE_LIMIT_COLUMNS)):
+            found.setdefault(column, []).append(name)
+    if len(body) * sum(len(name) for names in found.values() for name in names) > CHARACTERS_LIMIT:
+        body, found = [*head, *body], {}
+    names = {column: Line((Run(" ".join(found[column])),)) for column in found}
     lines: List[Line] = []
+    group: Row = []  # the first cell, where it reaches down to the next row
     for row in body:
+        row = group + row if group and row[0].column > group[0].column else row
+        group = [cell._replace(height=cell.height - 1) for cell in row[:1] if cell.height > 1 and cell.is_short]
         lines += [Line()] if lines else []
         for cell in row:
             lines += _labelled(names.get(cell.column, Line()), cell.lines)

@@ -249,6 +249,22 @@ TABLES = [
     ("<table><tr><td>→<td><a href='https://a.example'>go</a></table>", "→ <go|https://a.example>"),
     ("<del><table><tr><td>k<td>v<tr><td>l<td>w</table></del>", "~*k:*~ ~v~\n~*l:*~ ~w~"),
     ("<table><tr><td><s>k</s><td><tr><td>l<td>w</table>", "~*k:*~\n*l:* w"),
+    ("<table><tr><th colspan=2>T<tr><th>a<th>b<tr><td>1<td>" + LONG + "</table>", "T\n*a:* 1\n*b:* " + LONG),
+    ("<table><tr><th colspan=2>T<tr><th>a<th>b<tr><td>1<td>2</table>", "T\n```\na  b\n-  -\n1  2\n```"),
+    (
+        "<table><tr><th rowspan=2>Site<th colspan=2>Dates<tr><th>Plan<th>Actual<tr><td>S1<td>1<td>" + LONG + "</table>",
+        "*Site:* S1\n*Dates Plan:* 1\n*Dates Actual:* " + LONG,
+    ),
+    (
+        "<table><tr><th rowspan=2>Site<th colspan=2>Dates<tr><th>Plan<th>Done<tr><td>S1<td>1<td>2</table>",
+        "```\nSite  Dates\n      Plan   Done\n----  -----  ----\nS1    1      2\n```",
+    ),
+    (
+        "<table><tr><th>a<th>b<tr><td rowspan=2><a href='https://a.example'>S1</a><td>"
+        + LONG
+        + "<tr><td>1<tr><td>S2<td>2</table>",
+        "*a:* <S1|https://a.example>\n*b:* " + LONG + "\n\n*a:* <S1|https://a.example>\n*b:* 1\n\n*a:* S2\n*b:* 2",
+    ),
     ("<table><tr><td><b>a</b><td>1<td>2<tr><td>b<td>3<td>4</table>", "```\na  1  2\nb  3  4\n```"),
     ("<table><tr><th colspan=2>Title<tr><td>k<td>v<tr><td>l<td>w</table>", "Title\n*k:* v\n*l:* w"),
     ("<b><table><tr><td>a<td>b<td>c<tr><td>d<td>e<td>f</table></b>", "```\na  b  c\nd  e  f\n```"),
@@ -334,6 +350,8 @@ BOMBS = {
     "a long head": "<table><tr><th>" + "x" * 100000 + "<th>b<th>c" + "<tr><td>1<td>2<td>3" * 9000,
     "lines in nested tables": "<table><tr><td>k<td>" * 600 + "x<br>" * 25000,
     "lines in nested tables with heads": "<table><tr><th>k<th>v<tr><td>k<td>" * 600 + "x<br>" * 25000,
+    "heads that span": "<table>" + "<tr><th colspan=100 rowspan=9>x<th>y" * 13000 + "<tr><td>1<td>2",
+    "a long cell that spans": "<table><tr><th>a<th>b<tr><td rowspan=9999>" + "x" * 99999 + "<td>" + "<tr><td>1" * 19000,
     "nested lists": "<ul><li>" * 100000,
     "nested links": "<a href='https://a.example'><b>" * 1000 + "<i></i>" * 18000,
     "addresses": "https://a.example/ " * 52000,
