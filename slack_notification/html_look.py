@@ -137,12 +137,15 @@ def letters_of(element: Any, css: Dict[str, str]) -> List[str]:
     return LETTERS.get(LIST_TYPES.get(said.partition(" ")[0], said), [])
 
 
-def quoted(line: Line) -> Line:
-    """Return the line as one of a quote, in which Slack knows neither lists nor blocks of code."""
+def quoted(line: Line, begins: bool) -> Line:
+    """Return the line as one of a quote, in which Slack knows neither lists nor blocks of code.
+
+    :param begins: whether it is the first line of its item
+    """
     runs = line.runs
     if line.kind == "pre":
         runs = tuple(run._replace(styles=run.styles | {"code"}) for run in runs)
     elif line.kind == "item":
         bullet = BULLETS[line.indent % len(BULLETS)] if line.number is None else "%d." % line.number
-        runs = (Run("    " * line.indent + ("    " if line.more else bullet + " ")), *runs)
+        runs = (Run("    " * line.indent + (bullet + " " if begins else "    ")), *runs)
     return Line(runs, "quote")

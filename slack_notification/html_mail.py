@@ -67,6 +67,7 @@ class _Walk:
         self._paragraph = False  # an empty line goes before the next
         self._look = Look()
         self._items = 0  # begun until now
+        self._labelled = 0  # the last of them that has a line in a quote
         self._next: Optional[int] = None  # number of the list that is open
         self._step = 1  # from its numbers to the next
         self._letters: List[str] = []  # of that list, where Slack has no such numbers
@@ -205,7 +206,10 @@ class _Walk:
         self._append(line)
 
     def _append(self, line: Line) -> None:
-        self._lines.append(quoted(line) if self._look.quoted else line)
+        if self._look.quoted:
+            begins, self._labelled = line.item > self._labelled, max(self._labelled, line.item)
+            line = quoted(line, begins)
+        self._lines.append(line)
 
     # Handlers
 
