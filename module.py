@@ -198,12 +198,11 @@ def deliver_queue(
 
     :raises Failure: before anything was done to the queue
     """
-    from slack_notification.pending import read_pending, save_posted
+    from slack_notification.pending import read_pending
 
     started_at = time.monotonic()
     LOG.info("Slack-notification %s started", VERSION)
-    unsaved = save_posted(onevizion, journal)
-    pending, undeliverable = read_pending(onevizion, settings.service_id, journal)
+    pending, unended = read_pending(onevizion, settings.service_id, journal)
     if pending and not interruption.requested():
         LOG.info("%d record(s) pending for service %d", len(pending), settings.service_id)
         status = deliver_pending(settings, onevizion, journal, interruption, pending, started_at)
@@ -213,7 +212,7 @@ def deliver_queue(
         how = "interrupted: " if interruption.requested() else nothing
         text = "%sdelivered 0, failed 0, left pending %d in %.1f s"
         LOG.info(text, how, len(pending), time.monotonic() - started_at)
-    return max(status, EXIT_NOT_ALL_DELIVERED) if unsaved or undeliverable else status
+    return max(status, EXIT_NOT_ALL_DELIVERED) if unended else status
 
 
 def deliver_pending(

@@ -48,31 +48,32 @@ def save_all(onevizion: OneVizion, ids: Sequence[int], status: NotifQueueStatus)
     return failed
 
 
-def save_posted(onevizion: OneVizion, journal: Journal) -> int:
-    """Save SUCCESS for the records whose parts an earlier run has all posted; return for how many that failed."""
+def save_posted(onevizion: OneVizion, journal: Journal) -> Dict[int, Failure]:
+    """Save SUCCESS for the records whose parts an earlier run has all posted; return what went wrong, by record."""
     journal.drop_old()
     posted = [row.record for row in journal.begun().values() if row.posted >= row.parts > 0]
     failed = save_all(onevizion, posted, NotifQueueStatus.SUCCESS)
     saved = [record_id for record_id in posted if record_id not in failed]
-    for record_id in saved:
-        journal.end(record_id)
     if saved:
         text = "%d record(s) posted by an earlier run: SUCCESS saved now"
         LOG.info(text, len(saved), extra={"details": [ranges(saved)]})
     if failed:
         text = "%d record(s) posted by an earlier run: SUCCESS not saved, the next run tries again: %s"
         LOG.error(text, len(failed), list(failed.values())[0], extra={"details": [ranges(list(failed))]})
-    return len(failed)
+    return failed
 
 
 def read_pending(onevizion: OneVizion, service_id: int, journal: Journal) -> Tuple[List[Pending], int]:
-    """Return the records that a run has to deliver, in the queue's order; and how many it cannot deliver.
+    """Return the records that a run has to deliver, in the queue's order; and how many are left that it cannot end.
+
+    First, what an earlier run has posted gets its SUCCESS. Its row is kept until the queue does not show it any more.
 
     Whether the queue shows a record in SENDING is unknown: one that an earlier run has begun and that is not there is
     made pending again, and the queue is read once more.
 
     :raises Failure: OneVizion refuses or is out of reach, or what it sent is no list of records
     """
+    unsaved = save_posted(onevizion, journal)
     records = onevizion.notif_queue(service_id)
     begun = journal.begun()
     shown = {record.id for record in records if record is not None}
@@ -91,7 +92,11 @@ def read_pending(onevizion: OneVizion, service_id: int, journal: Journal) -> Tup
         LOG.error("%d record(s) without notifQueueId cannot be delivered: report this to OneVizion's support", nameless)
     pending = choose(records, set(), begun)
     warn_of_cut_off(pending, set(hidden))
-    return pending, nameless + len(failed)
+    waiting = {record.id for record in records if record is not None and record.status not in LEFT_ALONE}
+    for row in begun.values():
+        if row.posted >= row.parts and row.record not in waiting and row.record not in unsaved:
+            journal.end(row.record)
+    return pending, nameless + len(failed) + len(unsaved)
 
 
 def choose(records: Sequence[Optional[Record]], known: Set[int], begun: Dict[int, Begun]) -> List[Pending]:

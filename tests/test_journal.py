@@ -384,6 +384,25 @@ def test_a_record_that_is_posted_is_not_posted_again_whatever_the_queue_says(wor
     assert rows(world) == {}
 
 
+def test_a_record_whose_SUCCESS_was_taken_is_not_posted_again_while_the_queue_still_shows_it(world, monkeypatch):
+    monkeypatch.setattr(delivery, "LOOK_AGAIN_SECONDS", 0.05)
+    world.settings = {"maxAttempts": 2, "nextAttemptDelay": 1}
+    stale = [world.record("dev", status=status) for status in ("SENDING", "NOT_SENT", "FAIL_WILL_RETRY")]
+    gone, other = world.record("dev", status="SUCCESS"), world.record("ops")
+    for record in stale + [gone]:
+        begin(world, record, 2, 2)
+    world.onevizion.fault(SAVE, None, where=lambda call: world.texts("ops") == [], status=200, body="")
+    world.slack.fault(POST, error="internal_error")
+    assert world.run().status == 0
+    assert len(world.onevizion.calls_to("GET .*notif/queue")) > 2
+    assert set(rows(world)) == set(stale)
+    assert world.run().status == 0
+    assert [world.onevizion.status(record) for record in stale] == ["SUCCESS"] * 3
+    assert rows(world) == {}
+    assert (world.texts("dev"), len(world.texts("ops"))) == ([], 1)
+    assert world.onevizion.status(other) == "SUCCESS"
+
+
 def test_a_record_that_is_posted_is_not_posted_again_when_the_run_looks_for_new_records(world, monkeypatch):
     monkeypatch.setattr(delivery, "LOOK_AGAIN_SECONDS", 0.05)
     world.settings = {"maxAttempts": 2, "nextAttemptDelay": 1}
