@@ -9,9 +9,9 @@ import json
 import os
 import sqlite3
 import time
-from typing import Any, Dict, NamedTuple, Optional, Sequence
+from typing import Any, Callable, Dict, NamedTuple, Optional, Sequence
 
-from .errors import LOG
+from .errors import LOG, quoted
 from .message import Part
 
 JOURNAL_FILE = ".slack-notification.journal"
@@ -25,6 +25,8 @@ TABLE = (
     "CREATE TABLE IF NOT EXISTS begun (record INTEGER PRIMARY KEY, channel TEXT NOT NULL, ts TEXT NOT NULL, "
     "posted INTEGER NOT NULL, parts INTEGER NOT NULL, digest TEXT NOT NULL, since INTEGER NOT NULL)"
 )
+
+TWICE = "messages that an earlier run had started may be posted twice"
 
 
 class Begun(NamedTuple):
@@ -43,9 +45,41 @@ class Begun(NamedTuple):
     since: int
 
 
+TYPES = (int, str, str, int, int, str, int)  # sqlite takes a value of any type, whatever the table says
+
+
 def digest(parts: Sequence[Part]) -> str:
     """Return a text by which to tell whether parts are the same as in another run."""
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+def open_database(path: str) -> sqlite3.Connection:
+    """Open a journal, or make it. Raises what sqlite3, the system and decoding raise for one that cannot be used."""
+    os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+    os.chmod(path, 0o600)  # the file beside it takes its mode from this one
+    db = sqlite3.connect(path, timeout=1.0, isolation_level=None)
+    try:
+        for statement in OPENING:
+            db.execute(statement).fetchall()
+        version = db.execute("PRAGMA user_version").fetchone()[0]
+        if version not in (0, FORMAT):
+            raise sqlite3.DatabaseError("another version of the module made it")
+        db.execute(TABLE)
+        db.execute("PRAGMA user_version = %d" % FORMAT)
+        read_rows(db)
+    except BaseException:
+        db.close()
+        raise
+    return db
+
+
+def read_rows(db: sqlite3.Connection) -> Dict[int, Begun]:
+    """Return what stands in a journal, by record; raises ValueError for what no run has written."""
+    rows = [Begun(*row) for row in db.execute("SELECT %s FROM begun ORDER BY record" % ", ".join(Begun._fields))]
+    for row in rows:
+        if tuple(map(type, row)) != TYPES or row.record < 0 or not 0 <= row.posted <= row.parts:
+            raise ValueError("it holds values that no run has written")
+    return {row.record: row for row in rows}
 
 
 class Journal:
@@ -54,40 +88,40 @@ class Journal:
     def __init__(self, path: str = JOURNAL_FILE) -> None:
         self._path = path
         self._db: Optional[sqlite3.Connection] = None
+        self._warned = False
         for _ in range(2):  # a spoilt file is put aside, and a new one made
             try:
-                self._db = self._open()
+                self._db = open_database(path)
                 return
-            except (sqlite3.Error, OSError) as error:
+            except Exception as error:  # sqlite3.Error, OSError, and what decoding raises
                 if not self._put_aside(error):
                     return
 
     def drop_old(self) -> None:
         """Forget what was begun more than KEPT_SECONDS ago, with a warning."""
         oldest = int(time.time()) - KEPT_SECONDS
-        dropped = [row[0] for row in self._do("SELECT record FROM begun WHERE since < ?", oldest)]
+        dropped = [row.record for row in self.begun().values() if row.since < oldest]
         if dropped:
             text = "%d record(s) were started more than 30 days ago and never finished: the journal drops them"
             LOG.warning(text, len(dropped), extra={"details": [", ".join(map(str, dropped))]})
-            self._do("DELETE FROM begun WHERE since < ?", oldest)
+            self._write("DELETE FROM begun WHERE since < ?", oldest)
 
     def begun(self) -> Dict[int, Begun]:
         """Return what stands in the journal, by record."""
-        rows = self._do("SELECT record, channel, ts, posted, parts, digest, since FROM begun ORDER BY record")
-        return {row[0]: Begun(*row) for row in rows}
+        return self._do(read_rows) or {}
 
     def begin(self, record: int, parts: int) -> None:
         """Note that a record's way begins, before anything else is told of it."""
-        self._do("INSERT OR REPLACE INTO begun VALUES (?, '', '', 0, ?, '', ?)", record, parts, int(time.time()))
+        self._write("INSERT OR REPLACE INTO begun VALUES (?, '', '', 0, ?, '', ?)", record, parts, int(time.time()))
 
     def note_posted(self, record: int, channel: str, ts: str, posted: int, parts: int, posted_digest: str) -> None:
         """Note that Slack has answered one more part (see Begun)."""
         values = (channel, ts, posted, parts, posted_digest, record)
-        self._do("UPDATE begun SET channel = ?, ts = ?, posted = ?, parts = ?, digest = ? WHERE record = ?", *values)
+        self._write("UPDATE begun SET channel = ?, ts = ?, posted = ?, parts = ?, digest = ? WHERE record = ?", *values)
 
     def end(self, record: int) -> None:
         """Note that a record has its final status, or is to be sent anew."""
-        self._do("DELETE FROM begun WHERE record = ?", record)
+        self._write("DELETE FROM begun WHERE record = ?", record)
 
     def close(self) -> None:
         """Close the file."""
@@ -95,46 +129,32 @@ class Journal:
             self._db.close()
             self._db = None
 
-    def _open(self) -> sqlite3.Connection:
-        os.close(os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600))
-        os.chmod(self._path, 0o600)  # the file beside it takes its mode from this one
-        db = sqlite3.connect(self._path, timeout=1.0, isolation_level=None)
-        try:
-            for statement in OPENING:
-                db.execute(statement).fetchall()
-            version = db.execute("PRAGMA user_version").fetchone()[0]
-            if version not in (0, FORMAT):
-                raise sqlite3.DatabaseError("another version of the module made it")
-            db.execute(TABLE)
-            db.execute("PRAGMA user_version = %d" % FORMAT)
-            db.execute("SELECT record, channel, ts, posted, parts, digest, since FROM begun").fetchall()
-        except BaseException:
-            db.close()
-            raise
-        return db
+    def _write(self, statement: str, *values: Any) -> None:
+        """Carry out one statement, a commit of its own."""
+        self._do(lambda db: db.execute(statement, values).fetchall())
 
-    def _do(self, statement: str, *values: Any) -> Sequence[Any]:
-        """Carry out one statement, a commit of its own; put the journal aside where that fails."""
+    def _do(self, use: Callable[[sqlite3.Connection], Any]) -> Any:
+        """Return what is made of the database; put the journal aside and return None where that fails."""
         if self._db is None:
-            return []
+            return None
         try:
-            return self._db.execute(statement, values).fetchall()
-        except sqlite3.Error as error:
+            return use(self._db)
+        except Exception as error:
             self.close()
             self._put_aside(error)
-            return []
+            return None
 
     def _put_aside(self, error: Exception) -> bool:
-        """Rename the journal, so that no run relies on it; return whether that worked."""
-        if "locked" in str(error):
-            LOG.warning("the journal %s is in use by another run, and this one goes on without it", self._path)
-            return False
-        text = "the journal %s cannot be used (%s) and was put aside: what an earlier run had begun may arrive twice"
-        LOG.warning(text, self._path, getattr(error, "strerror", None) or error)
-        with contextlib.suppress(OSError):
-            os.remove(self._path + "-wal")
-        try:
-            os.replace(self._path, self._path + ".bad")
-        except OSError:
-            return False
-        return True
+        """Rename the journal, so that no run relies on it, with a warning, once; return whether that worked."""
+        text, renamed = "the journal %s is in use by another run, and this one goes on without it (%s)", False
+        if "locked" not in str(error):
+            text = "the journal %s cannot be used (%s): let the module write to its directory; until then " + TWICE
+            with contextlib.suppress(OSError):
+                os.remove(self._path + "-wal")
+            with contextlib.suppress(OSError):
+                os.replace(self._path, self._path + ".bad")
+                text, renamed = "the journal %s cannot be used (%s) and was put aside: " + TWICE, True
+        if not self._warned:
+            LOG.warning(text, self._path, getattr(error, "strerror", None) or quoted(error))
+        self._warned = True
+        return renamed

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import random
 import sqlite3
 import stat
 import threading
@@ -10,6 +11,7 @@ import time
 import pytest
 
 from slack_notification import delivery
+from slack_notification.errors import LOG
 from slack_notification.journal import FORMAT, JOURNAL_FILE, KEPT_SECONDS, Journal
 from tests.quick import journal_files, quick_directory, read_rows
 from tests.world import PROCESS_TIMEOUT_SECONDS, finish
@@ -242,6 +244,26 @@ def of_other_columns(path):
         db.execute("CREATE TABLE begun (something TEXT)")
 
 
+def with_a_wrong_byte_in_its_table(path):
+    Journal(path).close()
+    with open(path, "r+b") as file:
+        file.seek(file.read().index(b"CREATE TABLE") + 7)
+        file.write(b"\xff")
+
+
+def of_values(**values):
+    """A journal with values that sqlite takes, but no run has written."""
+
+    def make(path):
+        with contextlib.closing(Journal(path)) as journal:
+            journal.begin(4711, 9)
+        with contextlib.closing(sqlite3.connect(path)) as db, db:
+            for column, value in values.items():
+                db.execute("UPDATE begun SET %s = ?" % column, (value,))
+
+    return make
+
+
 def a_directory(path):
     os.makedirs(path)
 
@@ -252,7 +274,24 @@ def a_directory_that_stays(path):  # as in a directory that lets nobody write
 
 
 @pytest.mark.parametrize(
-    "make", [spoilt, damaged, of_another_version, of_other_columns, a_directory, a_directory_that_stays]
+    "make",
+    [
+        spoilt,
+        damaged,
+        of_another_version,
+        of_other_columns,
+        with_a_wrong_byte_in_its_table,
+        of_values(posted="many"),
+        of_values(parts=b"9"),
+        of_values(since="yesterday"),
+        of_values(posted=10),
+        of_values(posted=-1),
+        of_values(parts=1.5),
+        of_values(record=-1),
+        of_values(channel=b"\xff", posted=1),
+        a_directory,
+        a_directory_that_stays,
+    ],
 )
 def test_a_journal_that_cannot_be_used_is_put_aside_with_one_warning_and_the_run_goes_on(world, make):
     path = os.path.join(world.directory(), JOURNAL_FILE)
@@ -262,19 +301,54 @@ def test_a_journal_that_cannot_be_used_is_put_aside_with_one_warning_and_the_run
     assert world.onevizion.status(record) == "SUCCESS"
     assert len(world.log("Warning")) == 1
     assert "cannot be used" in world.log("Warning")[0]
+    renamed = make is not a_directory_that_stays
+    assert ("was put aside" in world.log("Warning")[0], "let the module write" in world.log("Warning")[0]) == (
+        renamed,
+        not renamed,
+    )
     assert os.path.exists(path + ".bad")
-    if make is not a_directory_that_stays:
+    if renamed:
         world.record()
         assert world.run().status == 0
         assert len(world.log("Warning")) == 1
         assert rows(world) == {}
 
 
+def test_whatever_bytes_are_damaged_nothing_is_raised_and_at_most_one_warning_is_given(tmp_path, caplog):
+    caplog.set_level("WARNING", LOG.name)
+    path, draw, aside = str(tmp_path / "journal"), random.Random(1), 0
+    with contextlib.closing(Journal(path)) as journal:
+        for record in (1, 2, 3):
+            journal.begin(record, 4)
+            journal.note_posted(record, "C0000000001", "1.2", record, 4, "d" * 64)
+    with open(path, "rb") as file:
+        sound = file.read()
+    used = [place for place, byte in enumerate(sound) if byte]
+    for _ in range(150):
+        content = bytearray(sound)
+        for place in draw.sample(used, draw.choice([1, 1, 2, 3])):
+            content[place] = draw.randrange(256)
+        with open(path, "wb") as file:
+            file.write(content)
+        caplog.clear()
+        with contextlib.closing(Journal(path)) as journal:
+            journal.drop_old()
+            journal.begin(9, 1)
+            journal.note_posted(9, "C0000000002", "1.3", 1, 1, "d")
+            journal.end(9)
+            assert 9 not in journal.begun()
+        assert [message for message in caplog.messages if "30 days" not in message][1:] == []
+        aside += "put aside" in caplog.text
+        assert all(message.isprintable() for message in caplog.messages)
+    assert 30 < aside < 150
+
+
 @not_windows
-def test_a_disk_that_is_full_in_the_middle_of_a_run_costs_a_warning_and_no_record(world):
+@pytest.mark.parametrize("free", [3000, 30000])
+def test_a_disk_that_is_full_or_becomes_full_costs_one_warning_and_no_record(world, free):
     import resource
 
-    limit = lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (30000, 30000))  # noqa: E731
+    limit = lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (free, free))  # noqa: E731
     records = [world.record() for _ in range(12)]
     environment = dict(os.environ, PYTHONDONTWRITEBYTECODE="1")
     run = world.run_process(cwd=quick_directory(world), preexec_fn=limit, env=environment)
