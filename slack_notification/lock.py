@@ -32,7 +32,10 @@ def only_run(path: str = LOCK_FILE) -> Iterator[Held]:
                 file.write(datetime.datetime.now(datetime.timezone.utc).strftime(START_FORMAT).encode())
                 stack.callback(file.truncate, 0)
         except OSError as error:
-            text = "the lock file %s cannot be used (%s): two runs at once would not notice each other, and send twice"
+            text = (
+                "the lock file %s cannot be used (%s): let the module write to its directory; "
+                "until then two runs at once would post twice"
+            )
             held = Held(True, None, text % (path, error.strerror or type(error).__name__))
         yield held
 

@@ -47,4 +47,4 @@ def test_a_killed_run_leaves_no_lock_though_its_child_process_lives(tmp_path):
 def test_where_the_lock_cannot_be_made_the_run_goes_on_and_says_what_that_means(tmp_path):
     with only_run(os.path.join(str(tmp_path), "missing", "lock")) as held:
         assert held.alone
-        assert "two runs at once would not notice each other" in held.problem
+        assert "let the module write to its directory" in held.problem
