@@ -1,6 +1,5 @@
 """What an admin can try: --check, --dry-run, --send-test and --resend."""
 
-import contextlib
 import json
 import os
 import re
@@ -12,7 +11,7 @@ from onevizion import NotifQueueStatus
 from .calls import Interruption
 from .errors import EXIT_CANNOT_WORK, EXIT_DELIVERED, EXIT_NOT_ALL_DELIVERED, Failure, RunError, quoted
 from .integration_log import Logs
-from .journal import JOURNAL_FILE, Begun, Journal, digest
+from .journal import Begun, Journal, digest, read_copy
 from .message import compose, notice, readable
 from .onevizion_api import OneVizion
 from .pending import Pending, choose, ranges, save_all
@@ -114,7 +113,8 @@ def check(path: str, interruption: Interruption, logs: Logs) -> int:
 
 def check_onevizion(checklist: Checklist, settings: Settings, interruption: Interruption) -> None:
     """Check the links on OneVizion's side."""
-    onevizion, begun = OneVizion(settings, interruption), read_journal()
+    onevizion = OneVizion(settings, interruption)
+    begun = read_journal(lambda text: checklist.note("warn", "journal", text))
     read = lambda: choose(onevizion.notif_queue(settings.service_id), set(), begun)  # noqa: E731
     pending = checklist.ask("OneVizion", "recipients", ONEVIZION_KEYS, read)
     if pending is None:
@@ -186,12 +186,13 @@ def check_slack(checklist: Checklist, settings: Settings, interruption: Interrup
         checklist.note("ok", "scopes", ", ".join(needed))
 
 
-def read_journal() -> Dict[int, Begun]:
-    """Return what the journal holds, without making one where there is none."""
-    if not os.path.exists(JOURNAL_FILE):
+def read_journal(say_problem: Callable[[str], None]) -> Dict[int, Begun]:
+    """Return what the journal holds; where it cannot be read, say so and go on as if there were none."""
+    try:
+        return read_copy()
+    except Failure as failure:
+        say_problem(str(failure))
         return {}
-    with contextlib.closing(Journal()) as journal:
-        return journal.begun()
 
 
 def dry_run(settings: Settings, interruption: Interruption, say_line: Callable[[str], None], raw: bool) -> int:
@@ -201,7 +202,7 @@ def dry_run(settings: Settings, interruption: Interruption, say_line: Callable[[
     :raises Failure: OneVizion refuses or is out of reach
     """
     onevizion = OneVizion(settings, interruption)
-    begun = read_journal()
+    begun = read_journal(say_line)
     for done in begun.values():
         if done.posted >= done.parts > 0:
             say_line("record %d: would only save SUCCESS, an earlier run has posted it" % done.record)

@@ -7,11 +7,13 @@ import contextlib
 import hashlib
 import json
 import os
+import shutil
 import sqlite3
+import tempfile
 import time
 from typing import Any, Callable, Dict, NamedTuple, Optional, Sequence
 
-from .errors import LOG, quoted
+from .errors import LOG, Failure, quoted
 from .message import Part
 
 JOURNAL_FILE = ".slack-notification.journal"
@@ -80,6 +82,24 @@ def read_rows(db: sqlite3.Connection) -> Dict[int, Begun]:
         if tuple(map(type, row)) != TYPES or row.record < 0 or not 0 <= row.posted <= row.parts:
             raise ValueError("it holds values that no run has written")
     return {row.record: row for row in rows}
+
+
+def read_copy(path: str = JOURNAL_FILE) -> Dict[int, Begun]:
+    """Return what a journal holds, without changing, locking or making it.
+
+    :raises Failure: it cannot be read
+    """
+    with tempfile.TemporaryDirectory() as directory:
+        copy = os.path.join(directory, "copy")
+        try:
+            for ending in ("-wal", ""):  # in this order: a run moves what is in the first to the second at its end
+                if os.path.exists(path + ending):
+                    shutil.copyfile(path + ending, copy + ending)
+            with contextlib.closing(open_database(copy)) as db:
+                return read_rows(db)
+        except Exception as error:
+            reason = getattr(error, "strerror", None) or quoted(error)
+            raise Failure("the journal %s cannot be read (%s)" % (path, reason)) from error
 
 
 class Journal:

@@ -517,7 +517,7 @@ def test_while_a_run_has_the_journal_another_run_and_a_dry_run_leave_it_alone(wo
         second, dry = world.run_process(cwd=world.path), world.run_process("--dry-run", cwd=world.path)
         assert (second.status, dry.status) == (0, 0)
         assert "another run is in progress" in second.console
-        assert "is in use by another run" in dry.console
+        assert "journal" not in dry.console + dry.stdout
         assert set(rows(world)) == {record}
     finally:
         go_on.set()
@@ -528,6 +528,55 @@ def test_while_a_run_has_the_journal_another_run_and_a_dry_run_leave_it_alone(wo
 
 
 # --check and --dry-run
+
+
+def journal_content(world):
+    """The journal's files: name, mode, time of the last change, and content where there is one to read."""
+    found = {}
+    for name in os.listdir(world.path):
+        path = os.path.join(world.path, name)
+        if name.startswith(JOURNAL_FILE):
+            state = os.stat(path)
+            with open(path if os.path.isfile(path) else os.devnull, "rb") as file:
+                found[name] = (state.st_mode, state.st_mtime, file.read())
+    return found
+
+
+@not_windows
+@pytest.mark.parametrize("mode", ["--check", "--dry-run"])
+@pytest.mark.parametrize(
+    "make",
+    [spoilt, damaged, of_another_version, of_values(posted="many"), a_directory, a_directory_that_stays],
+)
+def test_what_changes_nothing_leaves_a_journal_that_it_cannot_read_as_it_is_and_says_so_in_one_line(world, make, mode):
+    world.record()
+    make(os.path.join(world.directory(), JOURNAL_FILE))
+    before = journal_content(world)
+    run = world.run(mode)
+    assert run.status == 0
+    assert journal_content(world) == before
+    (line,) = [line for line in (run.stdout + run.console).splitlines() if "journal" in line]
+    assert "the journal %s cannot be read (" % JOURNAL_FILE in line
+    assert line.startswith("[warn] journal: ") == (mode == "--check")
+
+
+@pytest.mark.parametrize("mode", ["--check", "--dry-run"])
+def test_what_changes_nothing_reads_the_journal_of_a_run_that_was_killed_and_leaves_it_as_it_is(world, mode):
+    record = world.record()
+    with contextlib.closing(Journal(os.path.join(world.directory(), JOURNAL_FILE))) as journal:
+        journal.begin(record, 1)
+        journal.note_posted(record, "C0000000001", "1.1", 1, 1, "")
+        before = journal_content(world)
+        assert len(before) == 2
+        assert ("%d: would only save SUCCESS" % record in world.run(mode).stdout) == (mode == "--dry-run")
+        assert journal_content(world) == before
+
+
+@pytest.mark.parametrize("mode", ["--check", "--dry-run"])
+def test_what_changes_nothing_makes_no_journal(world, mode):
+    world.record()
+    assert world.run(mode).status == 0
+    assert journal_content(world) == {}
 
 
 def test_check_says_how_many_records_the_journal_holds(world):
