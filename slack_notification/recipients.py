@@ -146,8 +146,16 @@ def is_unread(answers: Dict[int, Any], key: int) -> bool:
 
 
 def end_where_all_failed_alike(answers: Dict[int, Any]) -> None:
-    """Raise the Failure that ends the run where all answers are the same refusal: no record is at fault then."""
-    codes = {answer.code if isinstance(answer, Failure) else "" for answer in answers.values()}
-    if len(codes) == 1 and (codes == {"field"} or (min(codes)[:1] in ("3", "4") and codes.isdisjoint({"408", "429"}))):
-        failure = next(iter(answers.values()))
+    """Raise the Failure that ends the run where all answers are the same refusal: no record is at fault then.
+
+    The same where several failed, all of them temporarily: that is an outage. One alone gets its attempts.
+    """
+    failures = [answer for answer in answers.values() if isinstance(answer, Failure)]
+    if not failures or len(failures) < len(answers):
+        return
+    codes = {failure.code for failure in failures}
+    outage = len(failures) > 1 and all(failure.retryable for failure in failures)
+    refused = codes == {"field"} or (min(codes)[:1] in ("3", "4") and codes.isdisjoint({"408", "429"}))
+    if outage or (len(codes) == 1 and refused):
+        failure = failures[0]
         raise Failure(str(failure), ends_run=True, code=failure.code) from failure

@@ -46,8 +46,8 @@ class Workers:
         return bool(self.error) or self.interruption.requested()
 
     def end(self, failure: Failure) -> None:
-        """Let the run end for a failure that every other record would meet too; the first one says why."""
-        if not self.error:
+        """Let the run end for a failure that every other record would meet too, unless it ends already."""
+        if not self.ends():
             self.error = str(failure)
             LOG.error("the run ends here, and the records that are left stay in the queue: %s", failure)
             self._finish()

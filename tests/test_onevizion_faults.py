@@ -323,6 +323,53 @@ def test_where_no_users_field_can_be_read_it_is_the_setting_and_the_queue_stays_
     assert "Traceback" not in run.console
 
 
+@pytest.mark.parametrize("attempts", [1, 3])
+@pytest.mark.parametrize("users", [2, 9])
+@pytest.mark.parametrize("call", ["GET /api/internal/users", "GET /api/v3/trackors/"])
+@pytest.mark.parametrize(
+    "faults",
+    [
+        [{"status": 500}],
+        [{"status": 503}],
+        [{"status": 503}, {"status": 500}],
+        [{"status": 429}],
+        [{"cut": "before"}],
+        [LOGIN_PAGE],
+        [{"status": 200, "body": "5"}],
+    ],
+)
+def test_an_outage_in_which_no_user_can_be_read_leaves_the_queue_as_it_was(world, faults, call, users, attempts):
+    world.settings = {"maxAttempts": attempts, "nextAttemptDelay": 0}
+    users = [world.onevizion.add_user("ops") for _ in range(users)]
+    for number in range(20):
+        world.onevizion.add_record(users[number % len(users)], status="FAIL_WILL_RETRY" if number % 3 else "NOT_SENT")
+    before = dict(world.onevizion.statuses)
+    for number, fault in enumerate(faults):
+        world.onevizion.fault(call, times=None if number == len(faults) - 1 else 1, **fault)
+    assert world.run().status == 2
+    assert (world.onevizion.history, world.onevizion.statuses) == ([], before)
+    assert not world.onevizion.attempts
+    assert world.slack.calls_to(POST) == []
+    (error,) = world.log("Error")
+    assert "the records that are left stay in the queue" in error
+    world.onevizion.clear_faults()
+    assert world.run().status == 0
+    assert len(world.texts()) == 20
+
+
+@pytest.mark.parametrize(("attempts", "status"), [(1, "FAIL"), (3, "SUCCESS")])
+def test_where_only_some_users_cannot_be_read_for_a_while_their_records_get_the_attempts_of_the_settings(
+    world, attempts, status
+):
+    world.settings = {"maxAttempts": attempts, "nextAttemptDelay": 0}
+    records = [world.record() for _ in range(5)]
+    some = "/trackors/(%s)" % "|".join(str(world.onevizion.users[101 + number]) for number in range(4))
+    world.onevizion.fault(some, times=4, status=500)
+    assert world.run().status == (status == "FAIL")
+    assert {world.onevizion.status(record) for record in records[:4]} == {status}
+    assert world.onevizion.status(records[4]) == "SUCCESS"
+
+
 @pytest.mark.parametrize("fault", [{"status": 400}, {"status": 404, "body": "no"}, {"status": 403}])
 def test_where_one_user_alone_cannot_be_read_it_costs_that_users_records_only(world, fault):
     bad, good = [world.record("ops") for _ in range(2)], [world.record("dev") for _ in range(5)]
@@ -406,12 +453,11 @@ def test_an_answer_that_does_not_come_is_asked_for_again(world, monkeypatch):
 
 
 def test_a_failure_that_is_temporary_splits_no_chunk_of_users(world):
-    world.settings = {"maxAttempts": 1}
-    records = [world.record() for _ in range(7)]
+    for _ in range(7):
+        world.record()
     world.onevizion.fault("/users", times=None, status=500)
-    assert world.run().status == 1
+    assert world.run().status == 2
     assert len(world.onevizion.calls_to("/users")) == 1
-    assert {world.onevizion.status(record) for record in records} == {"FAIL"}
 
 
 def test_a_read_is_not_asked_for_again_after_an_interruption(world):
@@ -432,6 +478,7 @@ def test_no_further_user_is_read_after_an_interruption(world):
     world.onevizion.fault("/trackors/", times=None, delay=0.1)
     assert world.run(interruption=interruption).status == 128 + signal.SIGTERM
     assert len(world.onevizion.calls_to("/trackors/")) < 50
+    assert world.log("Error") == []
     assert {world.onevizion.status(record) for record in records} == {"NOT_SENT"}
 
 
