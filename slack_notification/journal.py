@@ -130,6 +130,10 @@ class Journal:
         """Return what stands in the journal, by record."""
         return self._do(read_rows) or {}
 
+    def holds(self, record: int) -> bool:
+        """Tell whether the next run will know of this record."""
+        return bool(self._do(lambda db: db.execute("SELECT record FROM begun WHERE record = ?", (record,)).fetchall()))
+
     def begin(self, record: int, parts: int) -> None:
         """Note that a record's way begins, before anything else is told of it."""
         self._write("INSERT OR REPLACE INTO begun VALUES (?, '', '', 0, ?, '', ?)", record, parts, int(time.time()))

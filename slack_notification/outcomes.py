@@ -81,6 +81,8 @@ class Outcomes:
             await self.save(delivery, delivery.put_back_status())
         if delivery.posted:
             text = "%s: %d of %d parts are posted; the next run goes on with the next part"
+            if not self._journal.holds(delivery.record.id):
+                text = "%s: %d of %d parts are posted; the journal is lost: the next run starts again from the first"
             LOG.warning(text, delivery, delivery.posted, len(delivery.parts))
 
     async def save_at_last(self, outage: Sequence[Delivery]) -> None:
@@ -99,6 +101,8 @@ class Outcomes:
             text = "%s: status %s not saved, the next run tries again: %s"
             if delivery.state == DELIVERED:
                 text = "%s: delivered, but %s not saved; the next run saves it, and posts nothing again: %s"
+                if not self._journal.holds(delivery.record.id):
+                    text = "%s: delivered, but %s not saved; the journal is lost: the next run may post it again: %s"
             LOG.error(text, delivery, status.name, failure)
 
     def _beginning(self, deliveries: List[Delivery]) -> str:

@@ -343,20 +343,41 @@ def test_whatever_bytes_are_damaged_nothing_is_raised_and_at_most_one_warning_is
     assert 30 < aside < 150
 
 
-@not_windows
-@pytest.mark.parametrize("free", [3000, 30000])
-def test_a_disk_that_is_full_or_becomes_full_costs_one_warning_and_no_record(world, free):
+def run_with_a_disk_that_holds(world, size):
+    """Run the program; no file of its may become larger than so many bytes."""
     import resource
 
-    limit = lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (free, free))  # noqa: E731
-    records = [world.record() for _ in range(12)]
+    limit = lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))  # noqa: E731
     environment = dict(os.environ, PYTHONDONTWRITEBYTECODE="1")
-    run = world.run_process(cwd=quick_directory(world), preexec_fn=limit, env=environment)
-    assert run.status == 0
+    return world.run_process(cwd=quick_directory(world), preexec_fn=limit, env=environment)
+
+
+@not_windows
+@pytest.mark.parametrize("size", [3000, 30000])
+def test_a_disk_that_is_full_or_becomes_full_costs_one_warning_and_no_record(world, size):
+    records = [world.record() for _ in range(12)]
+    assert run_with_a_disk_that_holds(world, size).status == 0
     assert {world.onevizion.status(record) for record in records} == {"SUCCESS"}
     assert len(world.texts()) == 12
     assert len(world.log("Warning")) == 1
     assert "cannot be used" in world.log("Warning")[0]
+
+
+@not_windows
+@pytest.mark.parametrize("size", [3000, 30000])
+def test_a_run_without_a_journal_promises_nothing_for_what_it_posted_and_could_not_save(world, size):
+    records = [world.record("dev") for _ in range(12)]
+    long = world.record(msg=LONG)
+    world.onevizion.fault(SAVE, None, where=saves("SUCCESS"), status=502)
+    closed = {"status": 429, "headers": {"Retry-After": "3600"}, "where": lambda call: call.form.get("thread_ts")}
+    world.slack.fault(POST, None, after=2, **closed)
+    run = run_with_a_disk_that_holds(world, size)
+    assert run.status == 1
+    assert "posts nothing again" not in run.console
+    assert "goes on with the next part" not in run.console
+    assert run.console.count("delivered, but SUCCESS not saved; the journal is lost: the next run") == len(records)
+    text = "record %d for USER-1013 (113): 3 of 6 parts are posted; the journal is lost: the next run starts again"
+    assert text % long in run.console
 
 
 def test_a_directory_that_is_made_anew_simply_has_no_journal(world):
