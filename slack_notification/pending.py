@@ -57,9 +57,6 @@ def save_posted(onevizion: OneVizion, journal: Journal) -> Dict[int, Failure]:
     if saved:
         text = "%d record(s) posted by an earlier run: SUCCESS saved now"
         LOG.info(text, len(saved), extra={"details": [ranges(saved)]})
-    if failed:
-        text = "%d record(s) posted by an earlier run: SUCCESS not saved, the next run tries again: %s"
-        LOG.error(text, len(failed), list(failed.values())[0], extra={"details": [ranges(list(failed))]})
     return failed
 
 
@@ -92,11 +89,27 @@ def read_pending(onevizion: OneVizion, service_id: int, journal: Journal) -> Tup
         LOG.error("%d record(s) without notifQueueId cannot be delivered: report this to OneVizion's support", nameless)
     pending = choose(records, set(), begun)
     warn_of_cut_off(pending, set(hidden))
+    return pending, nameless + len(failed) + end_posted(records, begun, unsaved, journal)
+
+
+def end_posted(
+    records: Sequence[Optional[Record]], begun: Dict[int, Begun], unsaved: Dict[int, Failure], journal: Journal
+) -> int:
+    """End the rows of what is posted and no longer pending in the queue; return how many are left without SUCCESS."""
     waiting = {record.id for record in records if record is not None and record.status not in LEFT_ALONE}
+    # OneVizion answers 404 for a record that it does not have: the address is right, as the queue was just read.
+    gone = [number for number, failure in unsaved.items() if failure.code == "404" and number not in waiting]
+    left = {number: failure for number, failure in unsaved.items() if number not in gone}
     for row in begun.values():
-        if row.posted >= row.parts and row.record not in waiting and row.record not in unsaved:
+        if row.posted >= row.parts and row.record not in waiting and row.record not in left:
             journal.end(row.record)
-    return pending, nameless + len(failed) + len(unsaved)
+    if gone:
+        text = "%d record(s) posted by an earlier run are no longer in OneVizion: their SUCCESS cannot be saved"
+        LOG.warning(text, len(gone), extra={"details": [ranges(gone)]})
+    if left:
+        text = "%d record(s) posted by an earlier run: SUCCESS not saved, the next run tries again: %s"
+        LOG.error(text, len(left), list(left.values())[0], extra={"details": [ranges(list(left))]})
+    return len(left)
 
 
 def choose(records: Sequence[Optional[Record]], known: Set[int], begun: Dict[int, Begun]) -> List[Pending]:

@@ -28,7 +28,7 @@ TELLING = ("Failure", "RunError", "temporary", "warning", "error", "exception", 
 # Functions whose every text is told to an admin by such a call, though not written in it.
 TOLD = ["json_fault", "warnings_of", "settings_problems", "faults", "_fault", "install_packages"]
 TOLD += ["refuse_import", "only_run", "leave_to_other_run", "put_back", "_save_once_more", "_tell", "read_platform"]
-TOLD += ["drop_old", "_put_aside", "unreachable", "_unreachable", "_refusal", "tell", "save_posted"]
+TOLD += ["drop_old", "_put_aside", "unreachable", "_unreachable", "_refusal", "tell", "end_posted"]
 # Pieces of texts, and texts that are no failure.
 NO_FAILURE = re.compile(
     r"This is final|records: |failed: |-m pip install|did you mean|it is not used|^and |^Expecting|^Unterminated|^Extra"

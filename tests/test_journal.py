@@ -392,7 +392,7 @@ def test_rows_older_than_30_days_are_dropped_with_a_warning_that_names_them(worl
     begin(world, 1, 2, 5, since=now - KEPT_SECONDS - 60)
     begin(world, 2, 1, 1, since=now - KEPT_SECONDS - 60)
     begin(world, 3, 1, 1, since=now - KEPT_SECONDS + 3600)
-    world.onevizion.fault(SAVE, None, status=404)
+    world.onevizion.fault(SAVE, None, status=500)
     world.run()
     assert world.onevizion.log[1].message.startswith("2 record(s) were started more than 30 days ago")
     assert (world.onevizion.log[1].level, world.onevizion.log[1].description) == ("Warning", "1, 2")
@@ -460,6 +460,32 @@ def test_what_is_begun_and_gone_from_OneVizion_is_said_once_and_forgotten(world)
     assert "cannot be made pending again: " in world.log("Warning")[0]
     assert rows(world) == {}
     assert world.run().status == 0
+
+
+def test_what_is_posted_and_gone_from_OneVizion_is_said_once_and_forgotten_and_no_fault_of_a_setting(world):
+    for record in (1, 2, 3):
+        begin(world, record, 4, 4)
+    shown = world.record("dev", status="SENDING")
+    begin(world, shown, 1, 1)
+    world.onevizion.fault("PATCH .*/%d/" % shown, None, status=404)
+    assert world.run().status == 1
+    (gone,) = world.log("Warning")
+    assert gone == "3 record(s) posted by an earlier run are no longer in OneVizion: their SUCCESS cannot be saved"
+    assert [entry.description for entry in world.onevizion.log if entry.message == gone] == ["1-3"]
+    assert set(rows(world)) == {shown}
+    world.onevizion.clear_faults()
+    assert world.run().status == 0
+    assert len(world.log("Warning")) == len(world.log("Error")) == 1
+    assert (world.texts("dev"), rows(world)) == ([], {})
+
+
+def test_what_is_posted_is_not_forgotten_where_OneVizion_answers_404_to_everything(world):
+    begin(world, 1, 1, 1)
+    world.onevizion.fault("notif/queue", None, status=404)
+    assert world.run().status == 2
+    assert set(rows(world)) == {1}
+    (error,) = world.log("Error")
+    assert error.startswith("check ovUrl")
 
 
 @pytest.mark.parametrize("status", ["NOT_SENT", "SENDING", "FAIL_WILL_RETRY"])
