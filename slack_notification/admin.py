@@ -204,7 +204,7 @@ def dry_run(settings: Settings, interruption: Interruption, say_line: Callable[[
     onevizion = OneVizion(settings, interruption)
     begun = read_journal(say_line)
     for done in begun.values():
-        if done.posted >= done.parts > 0:
+        if done.posted >= done.parts:
             say_line("record %d: would only save SUCCESS, an earlier run has posted it" % done.record)
     pending = choose(onevizion.notif_queue(settings.service_id), set(), begun)
     recipients = Recipients(onevizion, settings.channel_field)

@@ -79,7 +79,7 @@ def read_rows(db: sqlite3.Connection) -> Dict[int, Begun]:
     """Return what stands in a journal, by record; raises ValueError for what no run has written."""
     rows = [Begun(*row) for row in db.execute("SELECT %s FROM begun ORDER BY record" % ", ".join(Begun._fields))]
     for row in rows:
-        if tuple(map(type, row)) != TYPES or row.record < 0 or not 0 <= row.posted <= row.parts:
+        if tuple(map(type, row)) != TYPES or min(row.record, row.posted) < 0 or row.parts < max(row.posted, 1):
             raise ValueError("it holds values that no run has written")
     return {row.record: row for row in rows}
 

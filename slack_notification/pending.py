@@ -51,7 +51,7 @@ def save_all(onevizion: OneVizion, ids: Sequence[int], status: NotifQueueStatus)
 def save_posted(onevizion: OneVizion, journal: Journal) -> Dict[int, Failure]:
     """Save SUCCESS for the records whose parts an earlier run has all posted; return what went wrong, by record."""
     journal.drop_old()
-    posted = [row.record for row in journal.begun().values() if row.posted >= row.parts > 0]
+    posted = [row.record for row in journal.begun().values() if row.posted >= row.parts]
     failed = save_all(onevizion, posted, NotifQueueStatus.SUCCESS)
     saved = [record_id for record_id in posted if record_id not in failed]
     if saved:

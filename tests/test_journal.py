@@ -287,6 +287,7 @@ def a_directory_that_stays(path):  # as in a directory that lets nobody write
         of_values(posted=10),
         of_values(posted=-1),
         of_values(parts=1.5),
+        of_values(parts=0),
         of_values(record=-1),
         of_values(channel=b"\xff", posted=1),
         a_directory,
