@@ -85,7 +85,7 @@ class Recipients:
             trackors = {trackor for trackor in map(self._trackors.get, wanted) if isinstance(trackor, int)}
             unread = sorted(trackor_id for trackor_id in trackors if is_unread(self._fields, trackor_id))
             self._fields.update(zip(unread, pool.map(self._read_field, unread)))
-        end_where_all_failed_alike(self._fields)
+        end_where_all_failed_alike(self._fields, "channelField")
 
     def name(self, record: Record) -> str:
         """Return a record's recipient as people know the user: "jdoe (106)"; "" where the record has no user."""
@@ -145,10 +145,12 @@ def is_unread(answers: Dict[int, Any], key: int) -> bool:
     return key not in answers or (isinstance(answer, Failure) and answer.retryable)
 
 
-def end_where_all_failed_alike(answers: Dict[int, Any]) -> None:
+def end_where_all_failed_alike(answers: Dict[int, Any], setting: str = "") -> None:
     """Raise the Failure that ends the run where all answers are the same refusal: no record is at fault then.
 
     The same where several failed, all of them temporarily: that is an outage. One alone gets its attempts.
+
+    :param setting: the one to look at first where OneVizion answers that something is wrong, and not what
     """
     failures = [answer for answer in answers.values() if isinstance(answer, Failure)]
     if not failures or len(failures) < len(answers):
@@ -158,4 +160,6 @@ def end_where_all_failed_alike(answers: Dict[int, Any]) -> None:
     refused = codes == {"field"} or (min(codes)[:1] in ("3", "4") and codes.isdisjoint({"408", "429"}))
     if outage or (len(codes) == 1 and refused):
         failure = failures[0]
+        if setting and failure.code in ("400", "404"):
+            failure = Failure("check %s in the settings first; %s" % (setting, failure), code=failure.code)
         raise Failure(str(failure), ends_run=True, code=failure.code) from failure

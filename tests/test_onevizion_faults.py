@@ -296,17 +296,20 @@ def test_the_token_does_not_follow_a_redirect_of_Slack(world, status):
 
 
 @pytest.mark.parametrize(
-    "fault",
+    ("fault", "advice"),
     [
-        {"status": 400, "body": "Bad Request"},
-        {"status": 404, "body": "no such page"},
-        {"status": 404, "body": "<html>404</html>", "content_type": "text/html; charset=undefined"},
-        {"status": 404, "body": "Field SLACK_CHANNEL not found"},
-        {"status": 403, "body": "no"},
-        {"status": 302, "headers": {"Location": "/login"}},
+        ({"status": 400, "body": "Bad Request"}, "check channelField in the settings first; "),
+        ({"status": 404, "body": "no such page"}, "check channelField in the settings first; "),
+        (
+            {"status": 404, "body": "<html>404</html>", "content_type": "text/html; charset=undefined"},
+            "check channelField in the settings first; ",
+        ),
+        ({"status": 404, "body": "Field SLACK_CHANNEL not found"}, "correct channelField in the settings: "),
+        ({"status": 403, "body": "no"}, "give the account R on the user trackor type"),
+        ({"status": 302, "headers": {"Location": "/login"}}, "check ovUrl: "),
     ],
 )
-def test_where_no_users_field_can_be_read_it_is_the_setting_and_the_queue_stays_as_it_was(world, fault):
+def test_where_no_users_field_can_be_read_it_is_the_setting_and_the_queue_stays_as_it_was(world, fault, advice):
     world.settings = {"maxAttempts": 3, "nextAttemptDelay": 0}
     records = [world.record(status="FAIL_WILL_RETRY" if number % 2 else "NOT_SENT") for number in range(40)]
     before = dict(world.onevizion.statuses)
@@ -319,7 +322,7 @@ def test_where_no_users_field_can_be_read_it_is_the_setting_and_the_queue_stays_
     assert world.slack.calls_to(POST) == []
     assert len(world.onevizion.calls_to("/trackors/")) <= len(records)
     (error,) = [entry for entry in world.onevizion.log if entry.level == "Error"]
-    assert "the records that are left stay in the queue" in error.message
+    assert error.message.startswith("the run ends here, and the records that are left stay in the queue: " + advice)
     assert "Traceback" not in run.console
 
 
@@ -385,6 +388,7 @@ def test_where_no_user_can_be_read_at_all_the_queue_stays_as_it_was(world, statu
     records = [world.record() for _ in range(3)]
     world.onevizion.fault("/users", times=None, status=status, body="no")
     assert world.run().status == 2
+    assert "channelField" not in world.log("Error")[0]
     assert {world.onevizion.status(record) for record in records} == {"NOT_SENT"}
     assert not world.onevizion.attempts
 
