@@ -4,6 +4,7 @@ import re
 import unicodedata
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Dict, Iterable, List, Optional, Union
+from urllib.parse import unquote
 
 from .errors import QUOTED_CHARACTERS, Failure, clipped, quoted
 from .onevizion_api import USERS_PER_CALL, OneVizion, UserField
@@ -14,7 +15,7 @@ SLACK = r"<?(?:https?://)?(?:[a-z0-9-]+\.)*slack(?:-gov)?\.com/"
 REST = r"(?:[/?&#|][^\s>]*)?>?\Z"
 # The forms in which Slack hands out a channel or a person; the first group is an ID.
 COPIED_IDS = [
-    re.compile(SLACK + r"(?:team|client/[A-Z0-9]+)/([A-Z0-9]+)" + REST, re.I),
+    re.compile(SLACK + r"(?:team|canvas|(?:client|huddle)/[A-Z0-9]+)/([A-Z0-9]+)" + REST, re.I),
     re.compile(r"<?slack://(?:channel|user)\?(?:[^\s>]*&)?id=([A-Z0-9]+)" + REST, re.I),
     re.compile(r"<[#@]([A-Z0-9]+)(?:\|[^>]*)?>\Z"),
     re.compile(r"@([UW][A-Z0-9]{8,})\Z"),
@@ -25,7 +26,7 @@ COPIED_NAMES = [
     re.compile(SLACK + r"app_redirect\?(?:[^\s>]*&)?channel=([^\s/?&#|<>]+)" + REST, re.I),
 ]
 NO_CHANNEL_NAME = re.compile(r"[\s@<>/:,;\"'&|\\]")
-LOOKS_LIKE_AN_ID_AND_A_NAME = re.compile(r"[CDGUW][A-Z]{3,}[0-9]*\Z")
+LOOKS_LIKE_A_NAME = re.compile(r"[A-Z]{4}")  # so may an ID, which then is asked for as a name in vain
 READERS = 16  # users and trackors are read side by side
 NAME_CHARACTERS = 40
 
@@ -43,7 +44,7 @@ def channel_from_field(text: str) -> str:
     copied_id = next(filter(None, (form.match(typed) for form in COPIED_IDS)), None)
     copied_name = next(filter(None, (form.match(typed) for form in COPIED_NAMES)), None)
     copied = copied_id or copied_name
-    name = copied.group(1) if copied else typed.lstrip("#").strip()
+    name = (unquote(copied.group(1)) if copied else typed).lstrip("#").strip()
     if CHANNEL_OR_PERSON_ID.match(name):
         return name
     if not name:
@@ -56,8 +57,8 @@ def channel_from_field(text: str) -> str:
 
 def name_instead(channel: str) -> str:
     """Return the name to try where Slack knows no channel with this ID: `#warehouse` for WAREHOUSE; "" for real IDs."""
-    looks_like_a_name = CHANNEL_OR_PERSON_ID.match(channel) and LOOKS_LIKE_AN_ID_AND_A_NAME.match(channel)
-    return "#" + channel.lower() if looks_like_a_name else ""
+    looks_like_both = CHANNEL_OR_PERSON_ID.match(channel) and LOOKS_LIKE_A_NAME.search(channel)
+    return "#" + channel.lower() if looks_like_both else ""
 
 
 class Recipients:
