@@ -89,17 +89,17 @@ def read_copy(path: str = JOURNAL_FILE) -> Dict[int, Begun]:
 
     :raises Failure: it cannot be read
     """
-    with tempfile.TemporaryDirectory() as directory:
-        copy = os.path.join(directory, "copy")
-        try:
+    try:
+        with tempfile.TemporaryDirectory() as directory:
+            copy = os.path.join(directory, "copy")
             for ending in ("-wal", ""):  # in this order: a run moves what is in the first to the second at its end
                 if os.path.exists(path + ending):
                     shutil.copyfile(path + ending, copy + ending)
             with contextlib.closing(open_database(copy)) as db:
                 return read_rows(db)
-        except Exception as error:
-            reason = getattr(error, "strerror", None) or quoted(error)
-            raise Failure("the journal %s cannot be read (%s)" % (path, reason)) from error
+    except Exception as error:
+        reason = getattr(error, "strerror", None) or quoted(error)
+        raise Failure("the journal %s cannot be read (%s)" % (path, reason)) from error
 
 
 class Journal:
