@@ -11,8 +11,8 @@ ATTRIBUTES_LIMIT = 100
 
 BARE_REFERENCE = re.compile(r"&(?=[a-zA-Z][a-zA-Z0-9]*=)")
 BREAK_REFERENCE = re.compile("(?i)&#(?:1[12]|xb|xc);")
-UNUSUAL_TAG = re.compile(r"<(/?[a-zA-Z][\w:]*)((?=[^<>]{1000})[^<>]*>|[^<>]*(?=<|\Z))")  # long, or without its end
-QUOTED = re.compile("\"[^\"]*\"|'[^']*'")
+QUOTED = re.compile(r"=\s*(?:\"[^\"]*\"|'[^']*')")
+TAG = re.compile(r"(?s)<!--.*?(?:-->|\Z)|<(/?)([a-zA-Z][\w:]*)((?:[^<>=]+|%s|=){0,999}[^<>]*)(>?)" % QUOTED.pattern)
 LINE_ENDS = re.compile(r"(?i)</?(?:br|p|div|li|t[dhr]|table|[uo]l|pre|h[r1-6])\b[^<>]*>")
 COMMENTS = re.compile(r"(?is)<!--.*?(?:-->|\Z)|<(style|script)\b.*?(?:</\1\s*>|\Z)")
 ANCHOR = re.compile(r"(?i)<(/?)a\b([^<>]*)>")
@@ -21,18 +21,22 @@ WEB_TARGET = re.compile("(?i)\\bhref\\s*=\\s*[\"']?\\s*((?:https?:|mailto:|tel:|
 
 def mended(html: str) -> str:
     """Return the mail without what costs the parser minutes or misleads it; no word is lost."""
-    html = BARE_REFERENCE.sub("&amp;", BREAK_REFERENCE.sub("\n", html))
-    return UNUSUAL_TAG.sub(_mended_tag, html)
+    return TAG.sub(_mended_tag, BARE_REFERENCE.sub("&amp;", BREAK_REFERENCE.sub("\n", html)))
 
 
 def _mended_tag(tag: Match[str]) -> str:
-    name, rest = tag.groups()
-    if not rest.endswith(">") and "=" not in rest:
+    slash, name, attributes, end = tag.groups()
+    if not name:
+        return tag.group()
+    if not end and "=" not in attributes:
         return "&lt;" + tag.group()[1:]
-    attributes = QUOTED.sub(" ", rest)
-    if len(re.findall(r"[\s=]+", attributes)) > 2 * ATTRIBUTES_LIMIT:
-        return "<%s>" % name
-    return tag.group() if rest.endswith(">") or '"' in attributes else tag.group() + ">"
+    name = name.lower()
+    if slash and name in ("body", "html"):
+        return ""  # libxml2 reads nothing behind it
+    bare = QUOTED.sub("= ", attributes)
+    if len(bare) > ATTRIBUTES_LIMIT and len(re.findall(r"[^\s/=]+", bare)) > 2 * ATTRIBUTES_LIMIT:
+        attributes = ""
+    return "<%s%s%s%s" % (slash, name, attributes, end if '"' in bare else ">")
 
 
 def text_of_html(html: str) -> str:

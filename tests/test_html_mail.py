@@ -107,6 +107,9 @@ BLOCKS = [
     ("<b style='display:block'>a</b><b style='display:block'>b</b>c<i style='display:inline'>d</i>", "*a*\n*b*\nc_d_"),
     ("<style>.x{display:block}</style>a<span class=x>b</span>c", "a\nb\nc"),
     ("<dl><dt>a<dd>b<dt>c<dd>d</dl>", "*a*\nb\n*c*\nd"),
+    ("<html><body><p>a</p></body></html>\n<p>b</p></HTML > c<i>d", "a\n\nb\n\nc_d_"),
+    ("<!DOCTYPE html><html><body>a<br></body></html><html><head><title>x</title></head><body><b>b", "a\n*b*"),
+    ("<table><tr><td>a</html><td>b</table>", "*a:* b"),
 ]
 LISTS = [
     ("<ul><li>a<li>b</ul>c", "• a\n• b\n\nc"),
@@ -357,6 +360,9 @@ BOMBS = {
     "addresses": "https://a.example/ " * 52000,
     "beginnings of addresses": "mailto:" * 140000,
     "attributes": "<a " + " ".join("a%d=1" % number for number in range(100000)) + ">x</a>",
+    "attributes behind a quoted end": "<a t='>' " + "/".join("a%d" % number for number in range(100000)) + ">x</a>",
+    "quotes without values": "<a " + " ".join('"%d"' % number for number in range(100000)) + ">x</a>",
+    "long names": ("<" + "a" * 990 + ">") * 500 + ("</" + "a" * 990 + ">") * 500,
     "open quotes": '<a href="' * 100000,
     "styles": "<p style='color:red;font-weight:bold'>x</p>" * 23000,
     "classes": "<style>" + ".a{font-size:1;display:block;overflow:x;white-space:normal}" * 5000 + "</style>"
