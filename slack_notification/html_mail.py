@@ -8,7 +8,7 @@ from lxml import etree
 
 from .errors import PROGRESS
 from .html_look import BLOCKS, HEADINGS, PARAGRAPHS, Look, css_of, hides, letters_of, quoted, restyled, scripted
-from .html_source import COMMENTS, mended, text_of_html
+from .html_source import COMMENTS, RENAMED, mended, text_of_html
 from .html_table import Cell, Row, table_lines
 from .rich_text import Line, Run, clean, divided, host_of, is_blank, lines_of, link_target, linked, merged, one_line
 
@@ -83,6 +83,8 @@ class _Walk:
         root = etree.HTML(body.encode("utf-8"), parser)
         if root is None:
             return []
+        for element in root.iter(*RENAMED.values()):
+            element.tag = element.tag[:-1]
         self._css = css_of(root)
         for element, css in self._css.items():
             if element.tag in UNSEEN or "hidden" in element.attrib or hides(css):

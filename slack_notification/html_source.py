@@ -9,6 +9,12 @@ from .rich_text import clean
 # No mail that a person wrote has a tag of more; older parsers take minutes for them.
 ATTRIBUTES_LIMIT = 100
 
+# libxml2 ends these where a paragraph, a table or the like begins in them, browsers do not: it is given names that it
+# does not know. In cells they end where it would end the cell; an end tag reaches no further.
+RENAMED = {name: name + "-" for name in ["a", "b", "big", "font", "i", "s", "small", "strike", "tt", "u"]}
+CELL_ENDS = "</a-></b-></font-></i->"
+ENDS = {"a": "</a->", "td": CELL_ENDS, "th": CELL_ENDS, "tr": CELL_ENDS}
+
 BARE_REFERENCE = re.compile(r"&(?=[a-zA-Z][a-zA-Z0-9]*=)")
 BREAK_REFERENCE = re.compile("(?i)&#(?:1[12]|xb|xc);")
 QUOTED = re.compile(r"=\s*(?:\"[^\"]*\"|'[^']*')")
@@ -36,7 +42,8 @@ def _mended_tag(tag: Match[str]) -> str:
     bare = QUOTED.sub("= ", attributes)
     if len(bare) > ATTRIBUTES_LIMIT and len(re.findall(r"[^\s/=]+", bare)) > 2 * ATTRIBUTES_LIMIT:
         attributes = ""
-    return "<%s%s%s%s" % (slash, name, attributes, end if '"' in bare else ">")
+    begin = "" if slash else ENDS.get(name, "")
+    return "%s<%s%s%s%s" % (begin, slash, RENAMED.get(name, name), attributes, end if '"' in bare else ">")
 
 
 def text_of_html(html: str) -> str:

@@ -65,6 +65,9 @@ STYLES = [
         "<i style='font-style:inherit'>a</i> <b style='font:inherit'>b</b> <b style='font:9px \"A bold\"'>c</b>",
         "_a_ *b* c",
     ),
+    ("<b><p>a</p>b</b><S><center>c</center></S><strike><i><p>d</p></i></strike>", "*a*\n\n*b*\n~c~\n\n~_d_~"),
+    ("<tt><p>a</p></tt><b>b<i>c</b>d</i><p><b>e</p>f <b>g</span>h</b>i", "`a`\n\n*b*_*c*_d\n\n*e*\n\nf *gh*i"),
+    ("<table><tr><td>a<td><b>b<tr><th>c<td><i><font>d<tr><td><a>e<td>f</table>g", "*a:* *b*\n*c:* _d_\n*e:* f\ng"),
     ("a *b* _c_ `d` ```e``` :smile: <!-- x -->@here", "a *b* _c_ `d` ```e``` :smile: @here"),
 ]
 SCRIPTS = [
@@ -156,6 +159,14 @@ LINKS = [
     (
         "<a href='/r?x=1'>r</a> <a href='file:///c:/d'>f</a> <a href='x.pdf'>x.pdf</a>",
         "r (/r?x=1) f (file:///c:/d) x.pdf",
+    ),
+    (
+        "<a href='https://a.example'><table><tr><td>a</table></a>b <A href='https://b.example'><fieldset>c<h2>d</h2></fieldset></A>e",
+        "<a|https://a.example>\nb\n\n<c|https://b.example>\n\n*<d|https://b.example>*\n\ne",
+    ),
+    (
+        "<table><tr><td><a href='https://a.example'>a<td>b<td><b><a href='https://b.example'>c</table>d",
+        "<a|https://a.example>\nb\n*<c|https://b.example>*\nd",
     ),
     ("<a href='#x'>a</a> <a href='javascript:b()'>b</a> <a href>c</a> <a>d</a> <a href='cid:1'>e</a>", "a b c d e"),
     ("<a href='https://a.example'>a<a href='https://b.example'>b</a>", "<a|https://a.example><b|https://b.example>"),
