@@ -18,9 +18,9 @@ ENDS = {"a": "</a->", "td": CELL_ENDS, "th": CELL_ENDS, "tr": CELL_ENDS}
 BARE_REFERENCE = re.compile(r"&(?=[a-zA-Z][a-zA-Z0-9]*=)")
 BREAK_REFERENCE = re.compile("(?i)&#(?:1[12]|xb|xc);")
 QUOTED = re.compile(r"=\s*(?:\"[^\"]*\"|'[^']*')")
-TAG = re.compile(r"(?s)<!--.*?(?:-->|\Z)|<(/?)([a-zA-Z][\w:]*)((?:[^<>=]+|%s|=){0,999}[^<>]*)(>?)" % QUOTED.pattern)
 LINE_ENDS = re.compile(r"(?i)</?(?:br|p|div|li|t[dhr]|table|[uo]l|pre|h[r1-6])\b[^<>]*>")
 COMMENTS = re.compile(r"(?is)<!--.*?(?:-->|\Z)|<(style|script)\b.*?(?:</\1\s*>|\Z)")
+TAG = re.compile(r"%s|<(/?)([a-z][\w:.-]*)((?:[^<>=]+|%s|=){0,999}[^<>]*)(>?)" % (COMMENTS.pattern, QUOTED.pattern))
 ANCHOR = re.compile(r"(?i)<(/?)a\b([^<>]*)>")
 WEB_TARGET = re.compile("(?i)\\bhref\\s*=\\s*[\"']?\\s*((?:https?:|mailto:|tel:|www\\.)[^\\s\"'<>]+)")
 
@@ -31,14 +31,14 @@ def mended(html: str) -> str:
 
 
 def _mended_tag(tag: Match[str]) -> str:
-    slash, name, attributes, end = tag.groups()
+    _, slash, name, attributes, end = tag.groups()
     if not name:
         return tag.group()
     if not end and "=" not in attributes:
         return "&lt;" + tag.group()[1:]
     name = name.lower()
     if slash and name in ("body", "html"):
-        return ""  # libxml2 reads nothing behind it
+        return "<div></div>"  # libxml2 reads nothing behind it
     bare = QUOTED.sub("= ", attributes)
     if len(bare) > ATTRIBUTES_LIMIT and len(re.findall(r"[^\s/=]+", bare)) > 2 * ATTRIBUTES_LIMIT:
         attributes = ""

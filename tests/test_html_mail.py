@@ -111,8 +111,9 @@ BLOCKS = [
     ("<style>.x{display:block}</style>a<span class=x>b</span>c", "a\nb\nc"),
     ("<dl><dt>a<dd>b<dt>c<dd>d</dl>", "*a*\nb\n*c*\nd"),
     ("<html><body><p>a</p></body></html>\n<p>b</p></HTML > c<i>d", "a\n\nb\n\nc_d_"),
-    ("<!DOCTYPE html><html><body>a<br></body></html><html><head><title>x</title></head><body><b>b", "a\n*b*"),
+    ("<!DOCTYPE html><html><body>a<br></body></html><html><head><title>x</title></head><body><b>b</b></body></html>c", "a\n*b*\nc"),
     ("<table><tr><td>a</html><td>b</table>", "*a:* b"),
+    ("<html><body>a</body></html>b<style>'<b title='</style><i>c<s-x>d</s-x><p>e", "a\nb_cd_\n\n_e_"),
 ]
 LISTS = [
     ("<ul><li>a<li>b</ul>c", "• a\n• b\n\nc"),
