@@ -22,7 +22,7 @@ LINE_ENDS = re.compile(r"(?i)</?(?:br|p|div|li|t[dhr]|table|[uo]l|pre|h[r1-6])\b
 COMMENTS = re.compile(r"(?is)<!--.*?(?:-->|\Z)|<(style|script)\b.*?(?:</\1\s*>|\Z)")
 TAG = re.compile(r"%s|<(/?)([a-z][\w:.-]*)((?:[^<>=]+|%s|=){0,999}[^<>]*)(>?)" % (COMMENTS.pattern, QUOTED.pattern))
 ANCHOR = re.compile(r"(?i)<(/?)a\b([^<>]*)>")
-WEB_TARGET = re.compile("(?i)\\bhref\\s*=\\s*[\"']?\\s*((?:https?:|mailto:|tel:|www\\.)[^\\s\"'<>]+)")
+WEB_TARGET = re.compile("(?i)\\bhref\\s*=[\\s\"']*((?:https?:|mailto:|tel:|www\\.)[^\\s\"'<>]+)")
 
 
 def mended(html: str) -> str:

@@ -111,7 +111,7 @@ BLOCKS = [
     ("<style>.x{display:block}</style>a<span class=x>b</span>c", "a\nb\nc"),
     ("<dl><dt>a<dd>b<dt>c<dd>d</dl>", "*a*\nb\n*c*\nd"),
     ("<html><body><p>a</p></body></html>\n<p>b</p></HTML > c<i>d", "a\n\nb\n\nc_d_"),
-    ("<!DOCTYPE html><html><body>a<br></body></html><html><head><title>x</title></head><body><b>b</b></body></html>c", "a\n*b*\nc"),
+    ("<!DOCTYPE html><html><body>a<br></body></html><html><title>x</title><body><b>b</b></body></html>c", "a\n*b*\nc"),
     ("<table><tr><td>a</html><td>b</table>", "*a:* b"),
     ("<html><body>a</body></html>b<style>'<b title='</style><i>c<s-x>d</s-x><p>e", "a\nb_cd_\n\n_e_"),
 ]
@@ -374,6 +374,7 @@ BOMBS = {
     "attributes": "<a " + " ".join("a%d=1" % number for number in range(100000)) + ">x</a>",
     "attributes behind a quoted end": "<a t='>' " + "/".join("a%d" % number for number in range(100000)) + ">x</a>",
     "quotes without values": "<a " + " ".join('"%d"' % number for number in range(100000)) + ">x</a>",
+    "blanks before no target": "<div>" * 2100 + "<a href=" + " " * 50000 + ">x</a>",
     "long names": ("<" + "a" * 990 + ">") * 500 + ("</" + "a" * 990 + ">") * 500,
     "open quotes": '<a href="' * 100000,
     "styles": "<p style='color:red;font-weight:bold'>x</p>" * 23000,
@@ -440,6 +441,16 @@ def test_the_text_of_a_mail_that_is_too_long_for_posts_is_complete():
     assert re.findall(r"a\.example/(\d+)\)", whole) == [str(number) for number in range(60000)]
     assert "word59999end y & z (https://a.example/59999)" in composed.rest
     assert not re.search("[<>]|&amp;", composed.rest)
+
+
+@pytest.mark.parametrize(
+    "tag", ["<img src='%s'>", '<IMG ALT="" SRC = "%s" width=5>', "<img src=%s>", "<p style='background: url( %s )'>"]
+)
+@pytest.mark.parametrize("line_end", ["", "\r\n"])
+def test_a_picture_in_a_mail_costs_none_of_its_words(tag, line_end):
+    picture = "data:image/png;BASE64," + ("iVBORw0KGgo+/%2B" * 5 + line_end) * 14000 + "=="
+    composed = message.compose(mail_of("<p>Intro</p>" + tag % picture + "<p>Approve.</p>" + tag % picture), OV_URL, [])
+    assert (composed.parts[0].text.split("\n")[:-1], composed.rest) == (["Intro", "", "Approve."], "")
 
 
 def test_a_mail_that_cannot_be_read_is_shown_as_its_text_and_links(monkeypatch, caplog):
