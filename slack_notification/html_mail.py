@@ -8,7 +8,7 @@ from lxml import etree
 
 from .errors import PROGRESS
 from .html_look import BLOCKS, HEADINGS, PARAGRAPHS, Look, css_of, hides, letters_of, quoted, restyled, scripted
-from .html_source import COMMENTS, RENAMED, mended, text_of_html
+from .html_source import COMMENTS, PICTURE, PIECES, RENAMED, mended, text_of_html
 from .html_table import Cell, Row, table_lines
 from .rich_text import Line, Run, clean, divided, host_of, is_blank, lines_of, link_target, linked, merged, one_line
 
@@ -32,7 +32,7 @@ USELESS_TARGET = re.compile(r"(?i)#|(?:javascript|vbscript|data|cid|about|blob):
 
 def read_html(html: str) -> Tuple[List[Line], str]:
     """Return the lines of a mail, and the text of the part that is too long to be read as HTML. Never raises."""
-    html = clean(html)
+    html = PICTURE.sub(r"\1", clean(html))
     head, beyond = divided(html, "<")
     if beyond:
         head, beyond = divided(COMMENTS.sub("", html), "<")
@@ -42,11 +42,7 @@ def read_html(html: str) -> Tuple[List[Line], str]:
         # The recipient is owed the text of a mail, whatever else it holds.
         PROGRESS.debug("a mail could not be read as HTML, its text is posted", exc_info=True)
         lines = lines_of(text_of_html(head))
-    rest = []
-    while beyond:
-        piece, beyond = divided(beyond, "<")
-        rest.append(text_of_html(piece))
-    return lines, "\n".join(rest)
+    return lines, "\n".join(text_of_html(piece.group()) for piece in PIECES.finditer(beyond))
 
 
 def _number(value: Optional[str], default: int) -> int:

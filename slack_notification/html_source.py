@@ -4,7 +4,7 @@ import re
 from html import unescape
 from typing import Match
 
-from .rich_text import clean
+from .rich_text import CHARACTERS_LIMIT, clean
 
 # No mail that a person wrote has a tag of more; older parsers take minutes for them.
 ATTRIBUTES_LIMIT = 100
@@ -20,9 +20,13 @@ BREAK_REFERENCE = re.compile("(?i)&#(?:1[12]|xb|xc);")
 QUOTED = re.compile(r"=\s*(?:\"[^\"]*\"|'[^']*')")
 LINE_ENDS = re.compile(r"(?i)</?(?:br|p|div|li|t[dhr]|table|[uo]l|pre|h[r1-6])\b[^<>]*>")
 COMMENTS = re.compile(r"(?is)<!--.*?(?:-->|\Z)|<(style|script)\b.*?(?:</\1\s*>|\Z)")
+PICTURE = re.compile("(?i)([\"'(=]\\s*data:)[\\w/+.;=-]{0,99};base64,[\\w+/=%\\s]{1000,}")
 TAG = re.compile(r"%s|<(/?)([a-z][\w:.-]*)((?:[^<>=]+|%s|=){0,999}[^<>]*)(>?)" % (COMMENTS.pattern, QUOTED.pattern))
 ANCHOR = re.compile(r"(?i)<(/?)a\b([^<>]*)>")
 WEB_TARGET = re.compile("(?i)\\bhref\\s*=[\\s\"']*((?:https?:|mailto:|tel:|www\\.)[^\\s\"'<>]+)")
+
+# In pieces, the text of a mail of any length takes little memory.
+PIECES = re.compile(r"(?s).{1,%d}(?=<|\Z)|.{1,%d}" % (CHARACTERS_LIMIT, CHARACTERS_LIMIT))
 
 
 def mended(html: str) -> str:
