@@ -154,7 +154,7 @@ class _Walk:
         words, url = text.strip(" "), look.url
         self._shown += len(words)
         if not url or not words:
-            self._runs += [run for run in linked(text, look.styles) if run.text]
+            self._runs += [Run(text, look.styles)] if text else []
             return
         # The blanks around a link's words are none of the link, those between two links of one target are.
         before, _, after = text.partition(words)
@@ -187,7 +187,7 @@ class _Walk:
             runs.pop()
         if runs and not is_code:
             runs[-1] = runs[-1]._replace(text=runs[-1].text.rstrip())
-        line = Line(tuple(runs))
+        line = Line(tuple(run for run in linked(runs) if run.text))
         if is_code or not is_blank(line):
             self._place(line)
         else:

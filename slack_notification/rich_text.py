@@ -32,11 +32,13 @@ SURROGATES = re.compile("[\ud800-\udfff]")
 BLANK = re.compile("[\\s\u00ad\u034f\u200b-\u200f\u2060\ufeff]*\\Z")
 UNSAFE_IN_URL = re.compile('[\\s\x00-\x20\x7f-\x9f|<>"`\\\\^{}\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]')
 LINKABLE = re.compile(r"(?:https?://[^/?#\s]|mailto:[^\s]|tel:[^\s])", re.IGNORECASE)
-# No punctuation at the end, and no bracket without its other half.
+# No bracket without its other half, no quotation mark; punctuation at the end is none of it.
+NOT_IN_ADDRESS = r"""\s<>"|“”„‘’‚«»‹›（）「」『』【】《》…。、，；：！？—"""
 ADDRESS = re.compile(
-    r"""(?i)\b(?:https?://(?=\w)|www\.[\w-]+\.(?=\w)|mailto:[^\s<>"|()@]{1,99}@)"""
-    r"""(?:[^\s<>"|()\[\]{}]|\([^\s<>"|()]*\))+(?<![.,;:!?'*_~])"""
+    r"""(?i)\b(?:https?://|www\.[\w-]+\.|mailto:[^\s<>"|()@]{1,99}@)(?=\w)(?:[^NOT()\[\]{},;]+|[,;](?!https?://)"""
+    r"""|\([^NOT()]*\)|\[[^NOT\[\]]*\]|\{[^NOT{}]*\}){1,999}""".replace("NOT", NOT_IN_ADDRESS)
 )
+PUNCTUATION = ".,;:!?'*_~"
 PLAIN: FrozenSet[str] = frozenset()
 BOLD = frozenset(["bold"])
 
@@ -105,21 +107,23 @@ def host_of(url: str) -> str:
         return url
 
 
-def linked(text: str, styles: FrozenSet[str] = PLAIN) -> Iterator[Run]:
-    """Yield clean text as runs in which the web addresses are links."""
-    end = 0
-    for match in ADDRESS.finditer(text):
-        url = link_target(match.group())
-        if url:
-            yield Run(text[end : match.start()], styles)
-            yield Run(match.group(), styles, url)
-            end = match.end()
-    yield Run(text[end:], styles)
+def linked(runs: Iterable[Run]) -> Iterator[Run]:
+    """Yield clean runs, the web addresses in them as links."""
+    for run in runs:
+        end = 0
+        for match in ADDRESS.finditer("" if run.url else run.text):
+            address = match.group().rstrip(PUNCTUATION)
+            url = link_target(address)
+            if url:
+                yield run._replace(text=run.text[end : match.start()])
+                yield run._replace(text=address, url=url)
+                end = match.start() + len(address)
+        yield run._replace(text=run.text[end:])
 
 
 def lines_of(text: str) -> List[Line]:
     """Return clean text as lines in which the web addresses are links."""
-    return [Line(tuple(linked(line))) for line in text.split("\n")]
+    return [Line(tuple(linked([Run(line)]))) for line in text.split("\n")]
 
 
 def merged(runs: Iterable[Run]) -> List[Run]:

@@ -175,6 +175,7 @@ LINKS = [
         "https://a.example/(x), <i>www.b.example.</i> (https://c.example)",
         "<https://a.example/(x)|https://a.example/(x)>, _<www.b.example|https://www.b.example>__._ (<https://c.example|https://c.example>)",
     ),
+    ("https://a.ex<wbr>ample/<span>b</span>c", "<https://a.example/bc|https://a.example/bc>"),
     ("<a href='https://a.example/" + "a" * 2000 + "'>a</a>", "a (https://a.example/" + "a" * 2000 + ")"),
 ]
 IMAGES = [

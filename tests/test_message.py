@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from slack_notification import rich_text
 from slack_notification.message import compose, notice, readable
 from slack_notification.records import Record
-from slack_notification.rich_text import clean, escape, link_target
+from slack_notification.rich_text import Run, clean, escape, link_target
 from tests import block_kit
 from tests.block_kit import assert_slack_takes
 
@@ -127,10 +127,30 @@ def test_text_is_cleaned_of_what_nobody_can_see(text, shown):
         ("<https://a.example|label> https://b.example>", ["https://a.example", "https://b.example"]),
         ("ahttp://a.example https:// www. xwww.a.example http://?", []),
         ("https://a.example/" + "a" * 2000, []),
+        (
+            "“https://a.example/b” „http://c.example“ ‘www.d.example’ «https://e.example»",
+            ["https://a.example/b", "http://c.example", "www.d.example", "https://e.example"],
+        ),
+        (
+            "（https://a.example/b）「https://c.example」https://d.example。次、https://e.example，f",
+            ["https://a.example/b", "https://c.example", "https://d.example", "https://e.example"],
+        ),
+        (
+            "https://a.example/b—see http://c.example/d…, http://e.example/é–f",
+            ["https://a.example/b", "http://c.example/d", "http://e.example/é–f"],
+        ),
+        (
+            "https://a.example/?id={A}&x=1 (https://a.example/b[0]) https://a.example/{c https://a.example/d]",
+            ["https://a.example/?id={A}&x=1", "https://a.example/b[0]", "https://a.example/", "https://a.example/d"],
+        ),
+        (
+            "http://a.example/b,http://c.example/d;https://e.example/f,g;h, mailto:x@. https://a.example/?u=http://b.c",
+            ["http://a.example/b", "http://c.example/d", "https://e.example/f,g;h", "https://a.example/?u=http://b.c"],
+        ),
     ],
 )
 def test_the_web_addresses_of_plain_text_are_links_and_nothing_else_changes(text, links):
-    runs = list(rich_text.linked(text))
+    runs = list(rich_text.linked([Run(text)]))
     assert [run.text for run in runs if run.url] == links
     assert "".join(run.text for run in runs) == text
 
