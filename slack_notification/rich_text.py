@@ -18,6 +18,7 @@ MARKS_LIMIT = 40000
 POST_LIMIT_CHARACTERS = 3000
 FIRST_POST_LIMIT_CHARACTERS = 1200  # of what a channel shows of a message; the rest stands in the thread
 POST_LIMIT_JSON_CHARACTERS = 8000
+ELEMENT_JSON_CHARACTERS = 75  # of an element of rich_text without its text; its first line may be a blank one
 # Slack's documentation of the link element allows 3,000; a link cannot be cut, so it has to leave room in a post.
 URL_LIMIT_CHARACTERS = 1500
 BULLETS = "•◦▪"
@@ -261,14 +262,20 @@ def posts(lines: Sequence[Line], limit: int) -> Tuple[List[List[Line]], List[Lin
     return cut, left
 
 
-def _weight(line: Line, characters: int) -> float:
-    """Return how much of a post a line fills: 1.0 is all of it, of whichever limit is met first."""
+def _weight(line: Line, characters: int, goes_on: bool = False) -> float:
+    """Return how much of a post a line fills: 1.0 is all of it, of whichever limit is met first.
+
+    `goes_on`: it stands below one of its kind, in the same element; without styles and links, in the same text.
+    """
     if sum(len(run.text) for run in line.runs[: characters + 1]) > characters:
         return 2.0
-    elements = rich_text([line])
-    shown = len(text_of(line)) + 1
-    escaped, added = len(escape(plain(elements))) + 1, len(json.dumps(elements))
-    return max(shown / characters, escaped / POST_LIMIT_CHARACTERS, added / POST_LIMIT_JSON_CHARACTERS)
+    text = text_of(line)
+    if goes_on and line.kind != "item" and not any(run.styles or run.url for run in line.runs):
+        escaped, added = len(escape(("> " if line.kind == "quote" else "") + text)) + 1, len(json.dumps(text)) + 2
+    else:
+        elements = rich_text([line])
+        escaped, added = len(escape(plain(elements))) + 1, max(len(json.dumps(elements)), ELEMENT_JSON_CHARACTERS)
+    return max((len(text) + 1) / characters, escaped / POST_LIMIT_CHARACTERS, added / POST_LIMIT_JSON_CHARACTERS)
 
 
 def _take(lines: List[Line], characters: int) -> Tuple[List[Line], List[Line]]:
@@ -278,7 +285,7 @@ def _take(lines: List[Line], characters: int) -> Tuple[List[Line], List[Line]]:
     for number, line in enumerate(lines):
         if number and (is_blank(line) or line.kind != lines[number - 1].kind):
             paragraph, paragraph_used = number, used
-        weight = _weight(line, characters)
+        weight = _weight(line, characters, number > 0 and line.kind == lines[number - 1].kind)
         if used + weight > 1:
             break
         used += weight

@@ -251,6 +251,23 @@ def test_a_body_of_10_MB_is_read_in_time(text):
     )
 
 
+@pytest.mark.parametrize(
+    ("html", "posts"),
+    [
+        ("Site 17 is ready<br>" * 400, 3),
+        ("<p>123456789</p>" * 1100, 6),
+        ("<pre>" + "Site 17 is ready\n" * 400 + "</pre>", 3),
+        ("<blockquote>" + "Site 17 is ready<br>" * 400 + "</blockquote>", 4),
+        ("<p>a<ul><li>b</ul>" * 150, 5),
+        ("a<br><b>b</b><br>" * 600, 9),
+        ("<blockquote>a</blockquote>b" * 200, 5),
+        ("<blockquote>" + "<p>a" * 900 + "</blockquote>", 4),
+    ],
+)
+def test_short_lines_fill_posts_like_long_ones(html, posts):
+    assert len(composed(html, html=True).parts) <= posts
+
+
 def test_thousands_of_attachments_are_named_in_posts_and_file():
     message = composed(names=["file %d" % number for number in range(3000)])
     assert len(message.parts) <= 40
