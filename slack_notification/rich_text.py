@@ -19,8 +19,9 @@ POST_LIMIT_CHARACTERS = 3000
 FIRST_POST_LIMIT_CHARACTERS = 1200  # of what a channel shows of a message; the rest stands in the thread
 POST_LIMIT_JSON_CHARACTERS = 8000
 ELEMENT_JSON_CHARACTERS = 75  # of an element of rich_text without its text; its first line may be a blank one
-# Slack's documentation of the link element allows 3,000; a link cannot be cut, so it has to leave room in a post.
-URL_LIMIT_CHARACTERS = 1500
+# Slack's documentation of the link element allows 3,000; a link cannot be cut, so it has to leave room in a post, also
+# for its words, which may be the same address.
+URL_LIMIT_CHARACTERS = 2000
 BULLETS = "•◦▪"
 
 BREAKS = re.compile("\r\n|[\r\x0b\x0c\x85\u2028\u2029]")
@@ -95,6 +96,8 @@ def link_target(href: str) -> str:
     href = re.sub("[\t\r\n]", "", href.strip())
     if re.match(r"//[^/\s]|www\.[^/\s]", href, re.IGNORECASE):
         href = "https://" + href.lstrip("/")
+    if len(href) > URL_LIMIT_CHARACTERS:
+        return ""
     url = UNSAFE_IN_URL.sub(lambda unsafe: quote(unsafe.group(), safe=""), href)
     is_too_long = max(len(escape(url)), len(json.dumps(url))) > URL_LIMIT_CHARACTERS
     return "" if is_too_long or not LINKABLE.match(url) else url
@@ -293,7 +296,7 @@ def _take(lines: List[Line], characters: int) -> Tuple[List[Line], List[Line]]:
         return lines, []
     if paragraph_used >= 0.5:
         return lines[:paragraph], lines[paragraph:]
-    if used >= 0.5:
+    if used >= 0.5 or (number and _weight(_halves(line, 1)[0], characters) > 1 - used):
         return lines[:number], lines[number:]
     head, tail = _split(line, characters, 1 - used)
     return lines[:number] + [head], [tail] + lines[number + 1 :]

@@ -166,7 +166,7 @@ def test_the_web_addresses_of_plain_text_are_links_and_nothing_else_changes(text
         ("java\nscript:x", ""),
         ("ftp://a.example", ""),
         ("https://a.example/" + "&" * 400, ""),
-        ("https://a.example/" + "é" * 300, ""),
+        ("https://a.example/" + "é" * 400, ""),
     ],
 )
 def test_a_target_is_a_url_that_slack_links_to_or_none(href, url):
@@ -219,6 +219,12 @@ def test_lists_quotes_and_code_go_on_as_what_they_are(html, kind):
 )
 def test_a_line_that_fits_into_no_post_is_cut_and_complete(text):
     assert re.sub(r"\s", "", body(composed(text))) == re.sub(r"\s", "", text)
+
+
+def test_long_links_stay_whole_and_links():
+    url = "https://a.example/" + "x" * 1980
+    parts = composed(("<p>%s</p><a href='%s'>Open it</a>" % ("word " * 150, url)) * 9, html=True).parts
+    assert json.dumps([part.blocks for part in parts]).count('"url": "%s", "text": "Open it"}' % url) == 9
 
 
 @pytest.mark.parametrize(("files", "end"), [(True, "file message.txt"), (False, "read the rest in OneVizion")])
