@@ -86,6 +86,8 @@ def _body(text: Optional[str], html: Any) -> Tuple[List[Line], str]:
     `text` and `html` are the record's: `html` says that `text` is HTML, or is a text, the HTML form of `text`. Plain
     text is never treated as HTML, whatever it looks like.
     """
+    # A truth value may come as its word.
+    html = {"true": True, "false": False}.get(str(html).strip().lower(), html)
     mail = html if isinstance(html, str) and html.strip() else text if html is True else None
     if mail:
         # Most records are plain text: a run without HTML does not load the parser.
