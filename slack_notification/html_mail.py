@@ -273,7 +273,7 @@ class _Walk:
         self._look = self._look._replace(url=url)
         yield
         doubled = self._runs and self._runs[-1].text.endswith(href)
-        if not url and href and self._shown > shown and not doubled and not USELESS_TARGET.match(href):
+        if not url and href and self._shown > shown and not doubled and not USELESS_TARGET.match(href.replace(" ", "")):
             self._add(" (%s)" % href)
 
     def _image(self, element: Any) -> None:

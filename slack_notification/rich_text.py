@@ -79,8 +79,9 @@ def clean(text: str) -> str:
 
 
 def one_line(text: str) -> str:
-    """Return the text clean, on one line, without runs of blanks."""
-    return " ".join(clean(text).split())
+    """Return the text clean, on one line, without runs of blanks; '' where it shows nothing."""
+    line = " ".join(clean(text).split())
+    return "" if BLANK.match(line) else line
 
 
 def escape(text: str) -> str:

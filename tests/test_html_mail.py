@@ -169,7 +169,7 @@ LINKS = [
         "<table><tr><td><a href='https://a.example'>a<td>b<td><b><a href='https://b.example'>c</table>d",
         "<a|https://a.example>\nb\n*<c|https://b.example>*\nd",
     ),
-    ("<a href='#x'>a</a> <a href='javascript:b()'>b</a> <a href>c</a> <a>d</a> <a href='cid:1'>e</a>", "a b c d e"),
+    ("<a href='#x'>a</a> <a href=' java\nscript:b()'>b</a> <a href>c</a> <a>d</a><a href='c\tid:1'>e</a>", "a b c de"),
     ("<a href='https://a.example'>a<a href='https://b.example'>b</a>", "<a|https://a.example><b|https://b.example>"),
     (
         "https://a.example/(x), <i>www.b.example.</i> (https://c.example)",
@@ -188,7 +188,7 @@ IMAGES = [
     ),
     ("<a href='https://a.example'><img alt=I>Open <b>q</b></a>", "<I Open |https://a.example>*<q|https://a.example>*"),
     ("a<img src='https://a.example/i' alt=''><img src='cid:1'><img>", "a"),
-    ("<img src='cid:1' alt='Logo'>", "Logo"),
+    ("<img src='cid:1' alt='Logo'><img src='https://a.example/s' alt='\u200b'>", "Logo"),
     ("a<img src='https://a.example/t' width=1><img src='https://a.example/t' style='height:0'>", "a"),
     ("<a href='https://a.example/x'><img src=i alt=''></a>", "<a.example|https://a.example/x>"),
     (

@@ -47,7 +47,7 @@ def body(message):
 
 
 def test_a_message_is_header_body_attachments_and_the_address_of_onevizion():
-    (part,) = composed("do it\nnow", "Task <7>\n is  due", names=["plan.pdf", ""]).parts
+    (part,) = composed("do it\nnow", "Task <7>\n is  due", names=["plan.pdf", "\u200b"]).parts
     runs = [
         {"type": "text", "text": "do it\nnow\n📎 "},
         {"type": "link", "url": BLOB_URL % 1, "text": "plan.pdf"},
@@ -73,6 +73,9 @@ def test_a_message_is_header_body_attachments_and_the_address_of_onevizion():
         ("<b>a</b> &amp;", None, None, "<b>a</b> &amp;\n" + END),
         ("<b>a</b> &amp;", None, "", "<b>a</b> &amp;\n" + END),
         ("<b>a</b> &amp;", None, True, "a &\n" + END),
+        ("<b>a</b> &amp;", None, " True", "a &\n" + END),
+        ("<b>a</b> &amp;", None, "false", "<b>a</b> &amp;\n" + END),
+        ("a", "\u200b\u200d\u00ad", None, "a\n" + END),
         ("plain", None, "<i>html</i>", "html\n" + END),
         ("plain", None, "<img src=cid:1>", "plain\n" + END),
         (None, None, "<p>html", "html\n" + END),
