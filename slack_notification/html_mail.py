@@ -154,7 +154,7 @@ class _Walk:
         words, url = text.strip(" "), look.url
         self._shown += len(words)
         if not url or not words:
-            self._runs += [Run(text, look.styles)] if text else []
+            self._runs.append(Run(text, look.styles))
             return
         # The blanks around a link's words are none of the link, those between two links of one target are.
         before, _, after = text.partition(words)
