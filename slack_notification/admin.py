@@ -223,7 +223,8 @@ def dry_run(settings: Settings, interruption: Interruption, say_line: Callable[[
         parts = compose(each.record, settings.ov_url, names, settings.upload_attachments).parts
         row = each.begun
         posted = row.posted if row is not None and row.digest == digest(parts[: row.posted]) else 0
-        if posted:
+        if row is not None and posted:
+            channel = row.channel  # its thread stays there, whatever the user has now
             say_line("%s: would go on with part %d of %d" % (heading, posted + 1, len(parts)))
         for number, part in enumerate(parts[posted:], posted + 1):
             of = ", part %d of %d" % (number, len(parts)) if len(parts) > 1 else ""

@@ -139,7 +139,7 @@ class DeliveryRun:
             delivery.recipient = self._recipients.name(delivery.record)
             try:
                 asked = self._recipients.channel(delivery.record)
-                delivery.channel = channel = self._channels.setdefault(asked, Channel(asked))
+                delivery.channel = channel = self._channel(delivery.thread.channel_id if delivery.thread else asked)
                 if channel.failure is not None:
                     raise channel.failure
             except Failure as failure:
@@ -149,13 +149,21 @@ class DeliveryRun:
                 self._serve(channel)
         await self.workers.each(lambda group: self.outcomes.fail(*group), list(refused.values()))
 
+    def _channel(self, asked: str) -> Channel:
+        """Return the one channel that was asked for so, or has this ID."""
+        return self._channels.setdefault(asked, Channel(asked))
+
     def _serve(self, channel: Channel) -> None:
         """Have a channel's records delivered one after the other, in the queue's order."""
 
         async def serve() -> None:
             try:
                 while channel.waiting and not channel.closed and not self.workers.ends():
-                    await self._deliver(channel.waiting.popleft())
+                    delivery = channel.waiting.popleft()
+                    await self._deliver(delivery)
+                    # The channel of an earlier run's thread is perhaps this one by another name.
+                    soon = self.workers.loop.time() + CHANNEL_INTERVAL_SECONDS
+                    channel.ready_at = max(channel.ready_at, min(soon, delivery.channel.ready_at))
             finally:
                 self._served.remove(channel)
                 if not self._served:
@@ -210,6 +218,8 @@ class DeliveryRun:
         if begun is not None and begun.posted:
             if begun.digest == digest(delivery.parts[: begun.posted]):
                 delivery.posted, delivery.thread = begun.posted, Posted(begun.channel, begun.ts)
+                # Its recipient may have another channel now: what is learnt from here on is true of the thread's.
+                delivery.channel = self._channel(begun.channel)
             else:
                 text = "%s: its message has changed since %d part(s) were posted, and is posted again from the start"
                 LOG.warning(text, delivery, begun.posted)

@@ -432,6 +432,72 @@ def test_a_message_whose_posted_parts_are_the_same_goes_on_though_its_end_has_ch
     assert "and the end" in world.texts()[-1]
 
 
+def move(world, channel):
+    """Give the first user another channel."""
+    world.onevizion.trackors[world.onevizion.users[101]][world.onevizion.channel_field] = channel
+
+
+@pytest.mark.parametrize("old", ["ops", "C0000000001", None])
+@pytest.mark.parametrize("new", ["dev", "C0000000002"])
+def test_a_thread_stays_in_its_channel_when_its_user_has_another_one_and_takes_no_other_record_along(
+    world, monkeypatch, old, new
+):
+    monkeypatch.setattr(delivery, "CHANNEL_INTERVAL_SECONDS", 0.2)
+    left_after_three_parts(world)
+    move(world, new)
+    for number in range(4):
+        world.record(new, subj="new %d" % number)
+        if old:
+            world.record(old, subj="old %d" % number)
+    run = world.run()
+    assert run.status == 0
+    where = "#ops" if old == "ops" else "C0000000001"
+    assert "record 4711 for USER-1001 (101) delivered to %s" % where in run.console
+    assert [text.split("\n")[0] for text in world.texts("dev")] == ["new %d" % number for number in range(4)]
+    in_old = [message for message in world.slack.messages if message.name == "#ops"]
+    assert len(in_old) == LONG_PARTS + (4 if old else 0)
+    assert len({message.thread_ts for message in in_old if message.thread_ts}) == 1
+
+
+@pytest.mark.parametrize("attempts", [1, 2])
+def test_a_refusal_in_a_thread_of_an_earlier_run_costs_that_record_only_and_is_told_of_the_thread_s_channel(
+    world, attempts
+):
+    world.settings["maxAttempts"] = attempts
+    record = left_after_three_parts(world)
+    move(world, "dev")
+    others = [world.record("dev") for _ in range(4)]
+    world.slack.channels["C0000000001"] = world.slack.channels["C0000000001"]._replace(archived=True)
+    if attempts > 1:
+        world.slack.fault(POST, where=lambda call: call.form.get("thread_ts"), error="internal_error")
+    assert world.run().status == 1
+    assert world.onevizion.status(record) == "FAIL"
+    assert {world.onevizion.status(other) for other in others} == {"SUCCESS"}
+    assert len(world.texts("dev")) == 4
+    text = "record 4711 for USER-1001 (101) not delivered to C0000000001 (part 4 of 6): the channel is archived"
+    assert world.log("Error")[0].startswith(text)
+
+
+def test_a_thread_s_channel_that_Slack_closes_closes_no_other(world):
+    record = left_after_three_parts(world)
+    move(world, "dev")
+    other = world.record("dev")
+    in_thread = lambda call: call.form.get("thread_ts")  # noqa: E731
+    world.slack.fault(POST, None, where=in_thread, status=429, headers={"Retry-After": "3600"})
+    assert world.run().status == 1
+    assert (world.onevizion.status(record), world.onevizion.status(other)) == ("FAIL_WILL_RETRY", "SUCCESS")
+    assert any(text.startswith("C0000000001: Slack accepts no messages here until") for text in world.log("Warning"))
+
+
+def test_the_message_after_a_thread_of_an_earlier_run_keeps_the_channel_s_pace(world, monkeypatch):
+    monkeypatch.setattr(delivery, "CHANNEL_INTERVAL_SECONDS", 0.3)
+    left_after_three_parts(world)
+    world.record("ops")
+    assert world.run().status == 0
+    *_, last_part, after = world.slack.messages
+    assert after.at - last_part.at >= 0.25
+
+
 def test_a_long_message_that_OneVizion_hides_goes_on_with_its_next_part(world):
     record = left_after_three_parts(world)
     world.onevizion.hides_sending = True
@@ -640,6 +706,7 @@ def test_check_says_how_many_records_the_journal_holds(world):
 
 def test_dry_run_shows_what_would_only_be_saved_and_where_a_message_would_go_on(world):
     left_after_three_parts(world)
+    move(world, "dev")
     posted = world.record()
     begin(world, posted, 1, 1)
     before = rows(world)
@@ -649,7 +716,7 @@ def test_dry_run_shows_what_would_only_be_saved_and_where_a_message_would_go_on(
     assert [line for line in lines if "would go on" in line] == [
         "record 4711 for USER-1001 (101): would go on with part 4 of %d" % LONG_PARTS
     ]
-    shown = [line for line in lines if line.startswith("record 4711") and "to #ops" in line]
+    shown = [line for line in lines if line.startswith("record 4711") and "to C0000000001" in line]
     assert ["part %d of" % number in line for number, line in enumerate(shown, 4)] == [True] * 3
     assert rows(world) == before
     assert world.onevizion.history == saved
