@@ -21,7 +21,7 @@ class Channel:
         self.id = ""
         self.waiting: Deque[Delivery] = deque()
         self.ready_at = 0.0  # of the loop's time; nothing is posted before
-        self.turns: List[int] = []  # positions of the records that wait to post: several where spellings became one
+        self.under_way: List[int] = []  # positions of its records: several only where two spellings became one
         self.refusals_in_a_row = 0
         self.waited_seconds = 0.0  # for rate limits, since the last post that was accepted
         self.closed = False  # for longer than this run waits
@@ -36,7 +36,7 @@ class Channel:
         """Make what waits in another spelling of this channel wait here, in the queue's order."""
         self.waiting = deque(sorted(self.take_waiting() + other.take_waiting(), key=lambda each: each.position))
         self.ready_at = max(self.ready_at, other.ready_at)
-        self.turns += other.turns
+        self.under_way += other.under_way
 
 
 class Delivery:
@@ -57,6 +57,10 @@ class Delivery:
 
     def __str__(self) -> str:
         return "record %d" % self.record.id + (" for %s" % self.recipient if self.recipient else "")
+
+    def is_next(self) -> bool:
+        """Tell whether no record before it is under way in its channel."""
+        return self.position == min(self.channel.under_way)
 
     def put_back_status(self) -> NotifQueueStatus:
         """Return the status that the record had, or the one of a record that was tried."""

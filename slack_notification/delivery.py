@@ -138,8 +138,9 @@ class DeliveryRun:
         for delivery in deliveries:
             delivery.recipient = self._recipients.name(delivery.record)
             try:
-                asked = self._recipients.channel(delivery.record)
-                delivery.channel = channel = self._channel(delivery.thread.channel_id if delivery.thread else asked)
+                if not delivery.channel.asked:  # another attempt is made where the first one was
+                    delivery.channel = self._channel(self._recipients.channel(delivery.record))
+                channel = delivery.channel
                 if channel.failure is not None:
                     raise channel.failure
             except Failure as failure:
@@ -160,7 +161,9 @@ class DeliveryRun:
             try:
                 while channel.waiting and not channel.closed and not self.workers.ends():
                     delivery = channel.waiting.popleft()
+                    channel.under_way.append(delivery.position)
                     await self._deliver(delivery)
+                    delivery.channel.under_way.remove(delivery.position)
                     # The channel of an earlier run's thread is perhaps this one by another name.
                     soon = self.workers.loop.time() + CHANNEL_INTERVAL_SECONDS
                     channel.ready_at = max(channel.ready_at, min(soon, delivery.channel.ready_at))
@@ -219,7 +222,9 @@ class DeliveryRun:
             if begun.digest == digest(delivery.parts[: begun.posted]):
                 delivery.posted, delivery.thread = begun.posted, Posted(begun.channel, begun.ts)
                 # Its recipient may have another channel now: what is learnt from here on is true of the thread's.
+                delivery.channel.under_way.remove(delivery.position)
                 delivery.channel = self._channel(begun.channel)
+                delivery.channel.under_way.append(delivery.position)
             else:
                 text = "%s: its message has changed since %d part(s) were posted, and is posted again from the start"
                 LOG.warning(text, delivery, begun.posted)
@@ -230,19 +235,16 @@ class DeliveryRun:
         :raises Postponed: not in this run
         """
         now = self.workers.loop.time
-        delivery.channel.turns.append(delivery.position)
+        paced_at = 0.0  # when the workspace's pace lets it begin, which is asked for last
         while not self.workers.ends() and not delivery.channel.closed:
-            seconds = delivery.channel.ready_at - early_seconds - now()
-            if seconds <= 0 and (early_seconds or delivery.position == min(delivery.channel.turns)):
-                break
-            await self.workers.wait(max(seconds, TURN_SECONDS))
-        delivery.channel.turns.remove(delivery.position)
-        if not early_seconds:
-            seconds = self._pace.reserve(now()) - now()
-            if seconds > 0:
-                await self.workers.wait(seconds)
-        if self.workers.ends() or delivery.channel.closed:
-            raise Postponed
+            seconds = max(delivery.channel.ready_at, paced_at) - early_seconds - now()
+            if seconds > 0 or not delivery.is_next():
+                await self.workers.wait(max(seconds, TURN_SECONDS))
+            elif early_seconds or paced_at:
+                return
+            else:
+                paced_at = self._pace.reserve(now())
+        raise Postponed
 
     async def _begin(self, delivery: Delivery) -> bool:
         """Save SENDING; where that fails, the record is not posted, as nothing would show that it was."""
@@ -270,11 +272,11 @@ class DeliveryRun:
         thread_ts = delivery.thread.ts if delivery.thread else ""
         while True:
             await self._turn(delivery)
-            channel = delivery.channel
             async with self.workers.places:
-                if self.workers.ends():
-                    raise Postponed
-                channel.ready_at = max(channel.ready_at, self.workers.loop.time() + CHANNEL_INTERVAL_SECONDS)
+                channel, now = delivery.channel, self.workers.loop.time()  # as they are after the wait for a place
+                if self.workers.ends() or channel.closed or channel.ready_at > now or not delivery.is_next():
+                    continue
+                channel.ready_at = now + CHANNEL_INTERVAL_SECONDS
                 target = delivery.thread.channel_id if delivery.thread else channel.id or channel.asked
                 text = "%s: part %d of %d for %s\n%s"
                 PROGRESS.debug(text, delivery, delivery.posted + 1, len(delivery.parts), channel.asked, part.text)

@@ -50,10 +50,10 @@ class Outcomes:
         # Looked at only now: this failure, or others at the same time, may have ended the run.
         one_more = self._workers.ends() or self.gets_another_attempt(delivery)
         again = failure.ends_run or (failure.retryable and one_more)
-        if again:
-            self.try_later(delivery)
         delivery.state = PENDING if again else FAILED
         await self.save(delivery, NotifQueueStatus.FAIL_WILL_RETRY if again else NotifQueueStatus.FAIL)
+        if again:  # only now, so that no two attempts of a record overlap
+            self.try_later(delivery)
 
     def gets_another_attempt(self, delivery: Delivery) -> bool:
         return delivery.attempts < self._settings.max_attempts

@@ -62,6 +62,35 @@ def test_a_pause_that_Slack_wants_of_one_spelling_is_kept_by_both_when_they_have
     assert second.at - first.at >= 0.8
 
 
+def test_spellings_that_become_one_while_the_whole_workspace_is_busy_keep_the_order_and_the_pace(world, monkeypatch):
+    monkeypatch.setattr(delivery, "CHANNEL_INTERVAL_SECONDS", 0.4)
+    typed = []
+    for number in range(6):
+        channel_id = "C00000000%d0" % number
+        world.slack.add_channel("c%d" % number, channel_id=channel_id)
+        typed += ["c%d" % number, channel_id]
+    for number in range(24):
+        world.record(typed[number % 12], subj="%02d" % number)
+    taken = []
+
+    def too_many(call):
+        if len([at for at in taken if at > call.at - 0.4]) >= 3:
+            return True
+        taken.append(call.at)
+        return False
+
+    world.slack.fault("chat.postMessage", None, where=too_many, status=429, headers={"Retry-After": "0.6"})
+    assert world.run().status == 0
+    for number in range(6):
+        posts = [message for message in world.slack.messages if message.name == "#c%d" % number]
+        # The first of each spelling is posted before Slack has said that they are one.
+        firsts = [next(n for n, post in enumerate(posts) if int(post.text[:2]) % 2 == side) for side in (0, 1)]
+        known = posts[max(firsts) :]
+        gaps = [after.at - before.at for before, after in zip(known, known[1:])]
+        assert min(gaps) >= 0.3
+        assert [post.text[:2] for post in known[1:]] == sorted(post.text[:2] for post in known[1:])
+
+
 def test_a_channel_gets_one_message_a_second_whatever_its_spelling(world, monkeypatch):
     monkeypatch.setattr(delivery, "CHANNEL_INTERVAL_SECONDS", 0.5)
     world.slack.channel_interval = 0.5
