@@ -25,9 +25,10 @@ def test_two_spellings_of_one_channel_become_one_queue_in_the_order_of_the_queue
         world.record(typed[number // 4], subj=str(number))
     assert world.run().status == 0
     order = [int(message.text[0]) for message in world.slack.messages]
-    # The first of each spelling is posted before Slack has said that they are one.
-    assert sorted(order[:2]) == [0, 4]
-    assert order[2:] == [1, 2, 3, 5, 6, 7]
+    # The first of each spelling is posted before Slack has said that they are one, if it is not late.
+    before = order[:2] if 4 in order[:2] else []
+    assert sorted(before) in ([], [0, 4])
+    assert order[len(before) :] == [each for each in range(8) if each not in before]
 
 
 @pytest.mark.parametrize(
