@@ -324,9 +324,10 @@ class DeliveryRun:
             PROGRESS.info("%s: waiting %g s, Slack's rate limit", channel.asked, seconds)
             return
         channel.closed = True
-        until = time.strftime("%H:%M:%S", time.localtime(time.time() + seconds))
+        until = time.localtime(time.time() + seconds)
+        today = until[:3] == time.localtime()[:3]
         text = "%s: Slack accepts no messages here until %s: its records stay in the queue, and the next run sends them"
-        LOG.warning(text, channel.asked, until)
+        LOG.warning(text, channel.asked, time.strftime("%H:%M:%S" if today else "%Y-%m-%d %H:%M:%S", until))
 
     def _post_failed(self, delivery: Delivery, failure: Failure) -> None:
         """Count posts that failed in a row; end the run where so many did that Slack must be out of order."""

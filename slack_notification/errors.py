@@ -15,6 +15,7 @@ LOG = logging.getLogger("slack-notification")
 # OneVizion something, takes it at level Debug only.
 PROGRESS = logging.getLogger("slack-notification.progress")
 
+LONGEST_WAIT_SECONDS = 7 * 24 * 3600.0  # what a service wants beyond that is a mistake, and no date for people
 QUOTED_CHARACTERS = 80  # enough to recognise a channel or a name, little enough for a line of log
 
 
@@ -69,9 +70,9 @@ def whole_number(value: Any) -> Optional[int]:
 
 
 def retry_after_seconds(header: Optional[str]) -> float:
-    """Return the seconds that a Retry-After header asks for; math.nan where there are none above 0."""
+    """Return the seconds that a Retry-After header asks for, within reason; math.nan where there are none above 0."""
     try:
         seconds = float(header or "")
     except ValueError:
         return math.nan
-    return seconds if math.isfinite(seconds) and seconds > 0 else math.nan
+    return min(seconds, LONGEST_WAIT_SECONDS) if math.isfinite(seconds) and seconds > 0 else math.nan

@@ -1,5 +1,6 @@
 """Slack's rate limits: a channel waits as long as Slack says, and no other waits with it."""
 
+import datetime
 import re
 
 import pytest
@@ -87,9 +88,24 @@ def test_a_channel_that_Slack_closes_for_15_minutes_keeps_its_records_for_the_ne
     assert [call.form["channel"] for call in world.slack.calls_to(POST)].count("#ops") == 1
     (warning,) = [entry for entry in world.log("Warning") if entry.startswith("#ops")]
     assert re.match(
-        r"#ops: Slack accepts no messages here until \d\d:\d\d:\d\d: its records stay in the queue", warning
+        r"#ops: Slack accepts no messages here until ([-\d]+ )?\d\d:\d\d:\d\d: its records stay in the queue", warning
     )
     assert world.log("Warning")[-1].startswith("delivered 5, failed 0, left pending 20")
+
+
+@pytest.mark.parametrize(
+    ("header", "days"), [("90000", (1, 2)), ("1e9", (7,)), ("99999999999999999999", (7,)), ("1e300", (7,))]
+)
+def test_a_wait_beyond_the_day_names_the_day_and_one_beyond_reason_is_taken_for_a_week(world, header, days):
+    records = [world.record("ops") for _ in range(2)] + [world.record("dev")]
+    in_ops = lambda call: call.form["channel"] == "#ops"  # noqa: E731
+    world.slack.fault(POST, None, where=in_ops, status=429, headers={"Retry-After": header})
+    today = datetime.date.today()
+    assert world.run().status == 1
+    assert [world.onevizion.status(record) for record in records] == ["NOT_SENT", "NOT_SENT", "SUCCESS"]
+    assert not world.onevizion.attempts
+    (until,) = re.findall(r"^#ops: Slack accepts no messages here until (.{10}) \d\d:", "\n".join(world.log()), re.M)
+    assert until in [str(today + datetime.timedelta(each)) for each in days]
 
 
 def test_one_channel_that_is_limited_does_not_slow_down_the_others(world):
