@@ -19,7 +19,7 @@ from .pending import Pending, choose, warn_of_cut_off
 from .recipients import Recipients
 from .settings import Settings
 from .slack_api import Posted, Slack
-from .slack_errors import is_of_channel
+from .slack_errors import OUTAGE_ERRORS, is_of_channel
 from .workers import Workers
 
 # Slack's documents: one message a second per channel, "short bursts pass", no guarantee. Counted from start of post to
@@ -33,9 +33,9 @@ WAIT_DOUBLINGS = 6  # at most: a minute
 # How soon what arrives meanwhile is seen; and how many looks there are, an hour's, so that a run comes to its end.
 LOOK_AGAIN_SECONDS = 15.0
 LOOKS_LIMIT = 240
-# So many posts in a row that failed without a success between them mean that Slack is out of order: three channels, or
-# ten records where there are fewer channels. A single record or channel may fail for reasons of its own.
-OUTAGE_CHANNELS = 3
+# So much that failed without a success between means that Slack is out of order: three posts in two or more channels,
+# or ten records in one. A single record or channel may fail for reasons of its own.
+OUTAGE_POSTS = 3
 OUTAGE_RECORDS = 10
 COMPOSE_LIMIT_SECONDS = 60  # a mail that takes longer is a bug, which must not hold the run
 STALL_SECONDS = 900.0  # a run in which no call comes to an end for so long is stuck: longer than any wait above
@@ -331,14 +331,15 @@ class DeliveryRun:
 
     def _post_failed(self, delivery: Delivery, failure: Failure) -> None:
         """Count posts that failed in a row; end the run where so many did that Slack must be out of order."""
-        if failure.retryable:
+        if failure.retryable and failure.code in OUTAGE_ERRORS:
             self._failed_in_a_row.append(delivery)
             self._failed_lately.append((time.monotonic(), delivery))
             channels, records = {each.channel for each in self._failed_in_a_row}, set(self._failed_in_a_row)
-            if len(channels) >= OUTAGE_CHANNELS or len(records) >= OUTAGE_RECORDS:
+            posts = len(self._failed_in_a_row)
+            if (posts >= OUTAGE_POSTS and len(channels) > 1) or len(records) >= OUTAGE_RECORDS:
                 self._outage = self._outage or [failed for _, failed in self._failed_lately]
                 text = "Slack is out of order (%d posts in a row failed): %s"
-                self.workers.end(Failure(text % (len(self._failed_in_a_row), failure)))
+                self.workers.end(Failure(text % (posts, failure)))
 
     def _tell_delivered(self, delivery: Delivery) -> None:
         """Say that a record was delivered, and begin to share its files."""

@@ -110,6 +110,18 @@ ERRORS: Dict[str, Tuple[str, str]] = {
     "external_channel_migrating": (RETRY_NOT_POSTED, "Slack is moving the channel: wait; the next run tries again"),
 }
 
+# Temporary errors of Slack or of the whole workspace, by which an outage is known; "": no answer, or one that is no
+# answer of Slack's API. Any other one, listed or not, may be the fault of a single record or channel.
+OUTAGE_ERRORS = (
+    "",
+    "internal_error",
+    "fatal_error",
+    "service_unavailable",
+    "request_timeout",
+    "message_limit_exceeded",
+    "team_added_to_org",
+)
+
 
 def meaning(code: str) -> Tuple[str, str]:
     """Return the kind of an error and the advice, which is "" where only the kind of call can say it."""

@@ -9,8 +9,12 @@ OUTAGES = {
     "503": {"status": 503, "body": "no"},
     "internal_error": {"error": "internal_error"},
     "service_unavailable": {"error": "service_unavailable"},
+    "other 5xx": {"status": 504, "body": "<html>no</html>"},
+    "page": {"status": 200, "body": "<html>maintenance</html>"},
     "cut before": {"cut": "before"},
     "cut after": {"cut": "after"},
+    "workspace over its limit": {"error": "message_limit_exceeded"},
+    "workspace on the move": {"error": "team_added_to_org"},
 }
 
 
@@ -108,6 +112,37 @@ def test_one_record_that_fails_alone_is_attempted_as_the_settings_say(world, max
     assert world.run().status == 1
     assert statuses(world, [record]) == ["FAIL"]
     assert len(world.slack.calls_to(POST)) == len(world.onevizion.attempts[record]) == max_attempts
+
+
+@pytest.mark.parametrize(
+    ("channels", "records", "max_attempts"), [(2, 9, 1), (2, 9, 3), (2, 3, 1), (2, 2, 2), (2, 2, 3), (3, 3, 1)]
+)
+def test_an_outage_with_little_traffic_burns_no_record_either(world, channels, records, max_attempts):
+    world.settings = {"maxAttempts": max_attempts, "nextAttemptDelay": 0}
+    pending = fill(world, channels, records)
+    world.slack.fault(POST, times=None, status=503)
+    for _ in range(2):
+        assert world.run().status == 2
+        assert set(statuses(world, pending)) <= {"NOT_SENT", "FAIL_WILL_RETRY"}
+        assert "Slack is out of order (3 posts in a row failed)" in " ".join(world.log("Error"))
+    world.slack.clear_faults()
+    assert world.run().status == 0
+    assert len(world.slack.messages) == records
+
+
+@pytest.mark.parametrize(("channels", "bad"), [(3, 3), (1, 10), (12, 12)])
+@pytest.mark.parametrize("code", ["brand_new_error", "external_channel_migrating"])
+def test_an_error_that_may_be_a_record_s_own_is_no_outage_and_holds_up_nobody(world, channels, bad, code):
+    failing = fill(world, channels, bad)
+    for record in world.onevizion.records:
+        record["subj"] = "poison"
+    good = [world.record("c%d" % (number % channels)) for number in range(12)]
+    world.slack.fault(POST, None, where=lambda call: "poison" in call.form["text"], error=code)
+    assert world.run().status == 1
+    assert statuses(world, failing) == ["FAIL"] * bad
+    assert {len(world.onevizion.attempts[record]) for record in failing} == {1}
+    assert set(statuses(world, good)) == {"SUCCESS"}
+    assert not [text for text in world.log() if "out of order" in text or "not final after all" in text]
 
 
 def test_two_channels_that_fail_are_no_outage_yet(world):
