@@ -321,7 +321,7 @@ def test_dry_run_says_what_of_the_journal_a_run_would_do(world):
     run = world.run("--dry-run")
     assert "record 4712: would only save SUCCESS, an earlier run has posted it" in run.stdout
     assert "record 4711 for USER-1001 (101): would go on with part 3 of 3" in run.stdout
-    assert "to #ops, part 3 of 3:" in run.stdout
+    assert "to C0000000001, part 3 of 3:" in run.stdout
     assert "part 2 of 3:" not in run.stdout
     assert nothing_changed(world)
 
