@@ -7,7 +7,7 @@ from typing import Dict, List, Sequence, Tuple
 from onevizion import NotifQueueStatus
 
 from .channels import DELIVERED, FAILED, PENDING, Delivery
-from .errors import LOG, PROGRESS, Failure
+from .errors import LOG, PROGRESS, Failure, clipped
 from .integration_log import redacted
 from .journal import Journal
 from .onevizion_api import OneVizion
@@ -16,6 +16,7 @@ from .settings import Settings
 from .workers import Workers
 
 FAILURE_ENTRIES = 100  # every entry of the integration log is a call that loads OneVizion's web server
+SHOWN_CHARACTERS = 30  # of a channel: what to do has to fit into the first 200 characters, which the log's table shows
 
 
 class Outcomes:
@@ -107,13 +108,12 @@ class Outcomes:
 
     def _beginning(self, deliveries: List[Delivery]) -> str:
         """Return how a text about records that were not delivered begins: which, for whom, where to."""
-        first = deliveries[0]
-        names = sorted({each.recipient for each in deliveries if each.recipient})
-        more = " and %d more users" % (len(names) - 1) if len(names) > 1 else ""
+        first, names = deliveries[0], recipients_of(deliveries)
+        more = " and %d more user%s" % (len(names) - 1, "s" if len(names) > 2 else "") if len(names) > 1 else ""
         which = "record %d" % first.record.id if len(deliveries) == 1 else "%d records" % len(deliveries)
         part = " (part %d of %d)" % (first.posted + 1, len(first.parts)) if first.posted else ""
         whom = " for %s%s" % (names[0], more) if names else ""
-        where = " to %s" % first.channel.asked if first.channel.asked else ""
+        where = " to %s" % clipped(first.channel.asked, SHOWN_CHARACTERS) if first.channel.asked else ""
         return "%s%s not delivered%s%s: " % (which, whom, where, part)
 
     def tell(self, deliveries: List[Delivery], failure: Failure) -> None:
@@ -122,18 +122,27 @@ class Outcomes:
         if first.state == PENDING and (self._workers.ends() or self.gets_another_attempt(first)):
             PROGRESS.warning("%s; another attempt follows", text)
             return
-        ids = ranges([delivery.record.id for delivery in deliveries])
+        ids, names = ranges([delivery.record.id for delivery in deliveries]), recipients_of(deliveries)
         details = []
         if first.state == FAILED:
             line = "This is final after %d attempt(s). To send again once it is corrected: --resend %s"
             details.append(line % (first.attempts, ids.replace(",", "")))
         if len(deliveries) > 1:
             details.append("records: %s" % ids)
+        if len(names) > 1:
+            details.append("users: %s" % ", ".join(names))
+        if len(first.channel.asked) > SHOWN_CHARACTERS:
+            details.append("channel: %s" % first.channel.asked)
         self._failures_told += 1
         log = LOG if self._failures_told <= FAILURE_ENTRIES else PROGRESS
         log.error("%s", text, extra={"details": details})
         if self._failures_told == FAILURE_ENTRIES + 1:
             LOG.warning("more than %d causes of failure: see the summary for the other records", FAILURE_ENTRIES)
+
+
+def recipients_of(deliveries: Sequence[Delivery]) -> List[str]:
+    """Return the names of these records' users, each once."""
+    return sorted({each.recipient for each in deliveries if each.recipient})
 
 
 def summarize(how: str, deliveries: Sequence[Delivery], unsaved: Sequence[Delivery], seconds: float) -> bool:

@@ -28,7 +28,7 @@ COPIED_NAMES = [
 NO_CHANNEL_NAME = re.compile(r"[\s@<>/:,;\"'&|\\]")
 LOOKS_LIKE_A_NAME = re.compile(r"[A-Z]{4}")  # so may an ID, which then is asked for as a name in vain
 READERS = 16  # users and trackors are read side by side
-NAME_CHARACTERS = 40
+NAME_CHARACTERS = 30
 
 
 def channel_from_field(text: str) -> str:

@@ -44,7 +44,7 @@ def read_record(raw: Any) -> Optional[Record]:
     if None in blob_ids or not isinstance(blobs, (list, type(None))):
         problems.append("blobDataIds")
     html = raw.get("html")
-    problem = "its %s cannot be read" % " and ".join(problems) if problems else ""
+    problem = "%s cannot be read" % " and ".join(problems) if problems else ""
     return Record(
         id=record_id,
         user_id=None if "userId" in problems else user_id,

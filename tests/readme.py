@@ -31,7 +31,8 @@ TOLD += ["refuse_import", "only_run", "leave_to_other_run", "put_back", "_save_o
 TOLD += ["drop_old", "_put_aside", "unreachable", "_unreachable", "_refusal", "tell", "end_posted"]
 # Pieces of texts, and texts that are no failure.
 NO_FAILURE = re.compile(
-    r"This is final|records: |failed: |-m pip install|did you mean|it is not used|^and |^Expecting|^Unterminated|^Extra"
+    r"This is final|records: |^(users|channel): |failed: |-m pip install|did you mean|it is not used|^and |^Expecting"
+    r"|^Unterminated|^Extra"
     r"|^installing|^Install what|SUCCESS saved now|^OneVizion answered … when|^delivered 0"
 )
 

@@ -87,7 +87,7 @@ def test_a_malformed_record_is_its_own_failure(world, changes):
     assert world.run().status == 1
     assert world.onevizion.statuses == {bad: "FAIL", good: "SUCCESS"}
     (text,) = world.onevizion.attempts[bad]
-    assert text.endswith(" not delivered: its %s cannot be read: report this to OneVizion's support" % list(changes)[0])
+    assert text.endswith(" not delivered: %s cannot be read: report this to OneVizion's support" % list(changes)[0])
 
 
 @pytest.mark.parametrize(

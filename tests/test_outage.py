@@ -191,6 +191,30 @@ def test_a_channel_that_cannot_be_posted_to_is_asked_for_once_and_is_one_entry_o
     assert world.log("Warning") == [world.log()[-1]]
 
 
+@pytest.mark.parametrize(("users", "more"), [(1, ""), (2, " and 1 more user"), (4, " and 3 more users")])
+def test_all_users_of_a_channel_that_cannot_be_posted_to_are_named(world, users, more):
+    for number in range(users):
+        user = world.onevizion.add_user("#opps", key="user%d" % number)
+        world.onevizion.add_record(user)
+        world.onevizion.add_record(user)
+    assert world.run().status == 1
+    (entry,) = [entry for entry in world.onevizion.log if entry.level == "Error"]
+    assert entry.message.startswith("%d records for user0 (101)%s not delivered to #opps: " % (2 * users, more))
+    names = ", ".join("user%d (%d)" % (number, 101 + number) for number in range(users))
+    assert ("users: %s" % names in entry.description.split("\n")) == (users > 1)
+
+
+def test_long_names_leave_room_for_what_to_do_in_the_table_of_the_log_and_stand_below(world):
+    channel = "#" + "long-name-" * 8
+    user = world.onevizion.add_user(channel, key="Maximiliane-Alexandra von Hohenlohe-Schillingsfuerst")
+    records = [world.onevizion.add_record(user, notifQueueId=1234567890 + number) for number in range(2)]
+    assert world.run().status == 1
+    (entry,) = [entry for entry in world.onevizion.log if entry.level == "Error"]
+    assert "no such channel, or a private one without the app: correct the channel" in entry.message
+    assert "channel: " + channel in entry.description.split("\n")
+    assert "correct the channel" in world.onevizion.attempts[records[0]][0][:200]
+
+
 def test_users_without_a_channel_are_one_entry_for_each_user(world):
     users = [world.onevizion.add_user(None, key=key) for key in ("ann", "bob")]
     records = [world.onevizion.add_record(users[number % 2]) for number in range(120)]
