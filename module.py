@@ -42,7 +42,7 @@ from slack_notification.errors import (
     RunError,
 )
 from slack_notification.lock import Held, only_run
-from slack_notification.packages import IHUB_PARAMETERS_FILE, refuse_import, use_packages
+from slack_notification.packages import IHUB_PARAMETERS_FILE, faults, refuse_import, use_packages
 
 if TYPE_CHECKING:  # the parts below need packages, which a scheduled run installs first
     from slack_notification.calls import Interruption
@@ -77,7 +77,7 @@ def main(arguments: Sequence[str], interruption: "Optional[Interruption]" = None
         try:
             from slack_notification.calls import Interruption
             from slack_notification.integration_log import Logs, Platform, read_platform
-        except ImportError as error:
+        except Exception as error:  # a broken package can raise anything
             refuse_import(error, scheduled, held.alone)
         interruption = interruption or Interruption()
         if not looks_only:
@@ -136,9 +136,10 @@ def end_well(logs: Any, interruption: "Interruption", work: Callable[[], int]) -
         LOG.error(str(error), extra={"details": error.details})
     except Failure as failure:
         LOG.error(str(failure))
-    except ImportError as error:  # of a package that only some runs need
-        refuse_import(error, os.path.exists(IHUB_PARAMETERS_FILE))
-    except Exception:  # a bug of ours: its traceback belongs into the log, where no secret gets through
+    except Exception as error:
+        if isinstance(error, ImportError) or faults():  # of a package that only some runs need
+            refuse_import(error, os.path.exists(IHUB_PARAMETERS_FILE))
+        # Else a bug of ours: its traceback belongs into the log, where no secret gets through.
         LOG.exception("a fault in this module: report it to its developers")
     finally:
         if interruption.requested():

@@ -5,6 +5,7 @@ Nothing but the standard library may be imported here. With everything in place 
 
 import importlib
 import importlib.util
+import operator
 import os
 import re
 import sys
@@ -19,7 +20,14 @@ REQUIREMENTS_FILE = os.path.join(HERE, "requirements.txt")
 PACKAGES = os.path.join(HERE, ".packages")
 MARK = "made-for"  # in PACKAGES: the Python and the requirements.txt that it was made for
 REQUIREMENT = re.compile(r"^([\w.-]+)>=([\d.]+),<([\d.]+)[ \t]*$", re.MULTILINE)
-MODULES = {"slackclient": "slack", "lxml": "lxml.etree"}  # what to import, where it is not the package's name
+# What the module uses of each package: without it, the package is damaged, or another one has its name.
+USED = {
+    "jsonschema": ("jsonschema", "Draft7Validator"),
+    "lxml": ("lxml.etree", "HTMLParser"),
+    "onevizion": ("onevizion", "NotifQueueStatus"),
+    "requests": ("requests", "Session"),
+    "slackclient": ("slack", "WebClient._perform_urllib_http_request"),
+}
 REASON_CHARACTERS = 300  # of what a broken package raises
 
 
@@ -39,7 +47,7 @@ def use_packages(scheduled: bool) -> bool:
     return True
 
 
-def refuse_import(error: ImportError, scheduled: bool, alone: bool = True) -> NoReturn:
+def refuse_import(error: Exception, scheduled: bool, alone: bool = True) -> NoReturn:
     """Say that a package cannot be imported though it is there; the next scheduled run installs all of them again.
 
     Not `alone`: the other run is just installing them, and this one has nothing to do.
@@ -62,16 +70,14 @@ def faults(importing: bool = True) -> List[str]:
 
 
 def _fault(importing: bool, name: str, low: str, high: str) -> str:
-    version, module = _version(name), MODULES.get(name, name)
+    version, (module, used) = _version(name), USED.get(name, (name, "__name__"))
     if version and not _numbers(low) <= _numbers(version) < _numbers(high):
         age = "old" if _numbers(version) < _numbers(low) else "new"
         return "%s is too %s (has %s, needs >=%s,<%s)" % (name, age, version, low, high)
     if not importing:
         return "" if importlib.util.find_spec(module.split(".")[0]) else "%s is missing" % name
     try:
-        imported = importlib.import_module(module)
-        if module == "slack":  # slackclient's, or slack_sdk's, which has it too: slack_api.Client overrides this method
-            imported.WebClient._perform_urllib_http_request  # noqa: B018
+        operator.attrgetter(used)(importlib.import_module(module))
     except Exception as error:  # a broken package can raise anything
         if not version and isinstance(error, ImportError) and error.name == module.split(".")[0]:
             return "%s is missing" % name

@@ -268,13 +268,15 @@ def without_packages(world, scheduled=True, pip=WHOLE_PIP):
     )
 
 
-def breaks(world, name):
-    """Put a package that cannot be imported before the real one; return the directory."""
+def breaks(world, name, code="import no_such_part\n"):
+    """Put a package that cannot be imported, or has not what it should, before the real one; return the directory."""
     directory = world.directory()
     path = os.path.join(directory, *name.split("/"))
     os.makedirs(os.path.dirname(path), exist_ok=True)
-    with open(path, "w") as file:
-        file.write("import no_such_part\n")
+    for file_name, text in ((os.path.join(os.path.dirname(path), "__init__.py"), ""), (path, code)):
+        if "/" in name or file_name == path:
+            with open(file_name, "w") as file:
+                file.write(text)
     return directory
 
 
@@ -356,9 +358,6 @@ def test_an_ImportError_that_comes_later_names_the_package_and_leaves_the_queue(
     world.scheduled = scheduled
     world.record(html=True, msg="<b>Hello</b>")
     directory = breaks(world, file)
-    if package == "lxml":
-        with open(os.path.join(directory, "lxml", "__init__.py"), "w"):
-            pass
     run = finish(world.start(cwd=directory))
     text = "The Python package %s is broken (ModuleNotFoundError: No module named 'no_such_part')\n" % package
     assert run.status == 2
@@ -376,6 +375,46 @@ def test_an_ImportError_at_the_start_names_the_package(world):
     assert run.status == 2
     assert "onevizion is broken (ModuleNotFoundError: No module named 'no_such_part')" in run.stdout
     assert "Traceback" not in run.console
+
+
+DAMAGES = [
+    ("requests.py", "def broken(:\n", "requests is broken (SyntaxError: "),
+    ("requests/__init__.py", "\0", "requests is broken ("),  # a ValueError, or a SyntaxError
+    ("requests/__init__.py", "", "requests is broken (AttributeError: "),  # cut off
+    ("onevizion.py", "raise RuntimeError('no')\n", "onevizion is broken (RuntimeError: no)"),
+    ("jsonschema.py", "", "jsonschema is broken (AttributeError: "),  # noticed when it is used
+    ("slack.py", "{}['key']\n", "slackclient is broken (KeyError: 'key')"),
+    ("lxml/etree.py", "1 / 0\n", "lxml is broken (ZeroDivisionError: division by zero)"),
+]
+
+
+@pytest.mark.parametrize(("file", "code", "says"), DAMAGES)
+@pytest.mark.parametrize("scheduled", [True, False])
+def test_a_damaged_package_is_named_whatever_it_raises(world, file, code, says, scheduled):
+    world.scheduled = scheduled
+    world.record(html=True, msg="<b>Hello</b>")
+    run = finish(world.start(cwd=breaks(world, file, code)))
+    assert run.status == 2
+    assert "The Python package %s" % says in run.console
+    assert ("The Python package %s" % says in run.stdout) is scheduled
+    assert "Traceback" not in run.console
+    assert untouched(world)
+
+
+@pytest.mark.parametrize("code", ["def broken(:\n", "\0", ""])
+def test_after_a_damage_to_its_own_packages_the_next_scheduled_run_installs_them_again(world, code):
+    start = without_packages(world)
+    assert finish(start()).status == 0
+    damaged = os.path.join(world.path, ".packages", "requests")
+    os.remove(damaged)  # a link to the real one
+    os.makedirs(damaged)
+    with open(os.path.join(damaged, "__init__.py"), "w") as file:
+        file.write(code)
+    world.record()
+    run = finish(start())
+    assert (run.status, "The Python package requests is broken (" in run.stdout) == (2, True), run.console
+    assert finish(start()).status == 0
+    assert len(world.texts()) == 1
 
 
 def test_with_slack_sdk_in_the_place_of_slackclient_the_program_works_and_says_so(world, monkeypatch):
