@@ -65,9 +65,10 @@ def main(arguments: Sequence[str], interruption: "Optional[Interruption]" = None
     :param arguments: the command line, without the program's name
     :param interruption: what ends the run early
     """
-    options = parse_arguments(arguments)
     scheduled = os.path.exists(IHUB_PARAMETERS_FILE)
+    options = parse_arguments(arguments, sys.stdout if scheduled else sys.stderr)
     looks_only = options.check or options.dry_run or options.send_test is not None
+    delivers = not looks_only and options.resend is None
     with only_run() as held:
         warning = ""
         if not use_packages(scheduled) and held.alone:
@@ -76,24 +77,25 @@ def main(arguments: Sequence[str], interruption: "Optional[Interruption]" = None
             warning = install_packages()
         try:
             from slack_notification.calls import Interruption
-            from slack_notification.integration_log import Logs, Platform, read_platform
+            from slack_notification.integration_log import Logs, read_platform
         except Exception as error:  # a broken package can raise anything
-            refuse_import(error, scheduled, held.alone)
+            refuse_import(error, scheduled, held.alone, delivers)
         interruption = interruption or Interruption()
         if not looks_only:
-            if options.resend is None:  # elsewhere nothing is at stake, and Ctrl-C ends the program at once
+            if delivers:  # elsewhere nothing is at stake, and Ctrl-C ends the program at once
                 interruption.listen()
-            with Logs(Platform() if options.resend else read_platform()) as logs:
+            with Logs(read_platform(delivers)) as logs:
                 log_problems(warning, held.problem)
                 return end_well(logs, interruption, lambda: change_queue(options, held, logs, interruption))
-    with Logs(Platform()) as logs:  # without the lock: nothing is changed
+    with Logs(read_platform(delivers)) as logs:  # without the lock: nothing is changed
         log_problems(warning)
         return end_well(logs, interruption, lambda: look(options, logs, interruption))
 
 
-def parse_arguments(arguments: Sequence[str]) -> argparse.Namespace:
+def parse_arguments(arguments: Sequence[str], errors: Any) -> argparse.Namespace:
     """Return the options; `send_test` is None or a channel, `resend` is None or a list of ids.
 
+    :param errors: the stream for the usage
     :raises SystemExit: status 2 and the usage for anything unknown, 0 for --help and --version
     """
     parser = argparse.ArgumentParser(
@@ -117,7 +119,8 @@ def parse_arguments(arguments: Sequence[str]) -> argparse.Namespace:
         "--settings", metavar="FILE", default="settings.json", help="read FILE instead of settings.json"
     )
     parser.add_argument("--version", action="version", version="Slack-notification %s" % VERSION)
-    return parser.parse_args(arguments)
+    with contextlib.redirect_stderr(errors):
+        return parser.parse_args(arguments)
 
 
 def log_problems(*problems: str) -> None:
@@ -172,7 +175,7 @@ def change_queue(options: argparse.Namespace, held: Held, logs: Any, interruptio
     onevizion = OneVizion(settings, interruption)
     logs.connect(onevizion.add_log_entry)
     if not held.alone:
-        return leave_to_other_run(held)
+        return leave_to_other_run(held, options.resend is None)
     with contextlib.closing(Journal()) as journal:
         if options.resend is not None:
             from slack_notification import admin
@@ -181,10 +184,16 @@ def change_queue(options: argparse.Namespace, held: Held, logs: Any, interruptio
         return deliver_queue(settings, onevizion, journal, interruption)
 
 
-def leave_to_other_run(held: Held) -> int:
-    """Say that another run is at work; one that lasts for long is worth a warning and exit status 1."""
+def leave_to_other_run(held: Held, delivers: bool) -> int:
+    """Say that another run is at work; one that lasts for long is worth a warning and exit status 1.
+
+    Not `delivers`: the other run does not do what this one was started for.
+    """
     since = " since %s UTC" % held.since.strftime("%Y-%m-%d %H:%M:%S") if held.since else ""
     text = "another run is in progress in this directory%s: nothing was done"
+    if not delivers:
+        LOG.error(text + "; start this command again when it has ended", since)
+        return EXIT_NOT_ALL_DELIVERED
     if held.since is None or datetime.datetime.now(datetime.timezone.utc) - held.since < LONG_RUN:
         LOG.info(text, since)
         return EXIT_DELIVERED

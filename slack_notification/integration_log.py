@@ -43,14 +43,16 @@ class Platform(NamedTuple):
     problem: str = ""
 
 
-def read_platform() -> Platform:
+def read_platform(delivers: bool = True) -> Platform:
     """Return what ihub_parameters.json in the working directory says, which OneVizion writes for a scheduled run.
 
     A level that OneVizion would not write counts as Info. Where the file cannot be used, what should have gone to the
-    integration log is printed to stdout.
+    integration log is printed to stdout; so are the warnings and errors of what an admin tries as the module's command.
     """
     if not os.path.exists(IHUB_PARAMETERS_FILE):
         return Platform()
+    if not delivers:
+        return Platform(LogLevel.WARNING)
     try:
         parameters = read_json_object(IHUB_PARAMETERS_FILE)
     except RunError as error:

@@ -11,7 +11,7 @@ import re
 import sys
 from typing import Any, List, NoReturn, Sequence, Tuple
 
-from .errors import EXIT_CANNOT_WORK, EXIT_DELIVERED
+from .errors import EXIT_CANNOT_WORK, EXIT_DELIVERED, EXIT_NOT_ALL_DELIVERED
 
 # OneVizion writes this file into the working directory before each scheduled run, and only then.
 IHUB_PARAMETERS_FILE = "ihub_parameters.json"
@@ -47,16 +47,16 @@ def use_packages(scheduled: bool) -> bool:
     return True
 
 
-def refuse_import(error: Exception, scheduled: bool, alone: bool = True) -> NoReturn:
+def refuse_import(error: Exception, scheduled: bool, alone: bool = True, delivers: bool = True) -> NoReturn:
     """Say that a package cannot be imported though it is there; the next scheduled run installs all of them again.
 
-    Not `alone`: the other run is just installing them, and this one has nothing to do.
+    Not `alone`: the other run is just installing them, and delivers what is pending; this one has nothing to do.
 
     :raises SystemExit: always
     """
     if scheduled and not alone:
         print("another run is in progress in this directory, and installs the packages: nothing was done")
-        raise SystemExit(EXIT_DELIVERED)
+        raise SystemExit(EXIT_DELIVERED if delivers else EXIT_NOT_ALL_DELIVERED)
     if scheduled and os.path.exists(os.path.join(PACKAGES, MARK)):
         os.remove(os.path.join(PACKAGES, MARK))
     refuse(faults() or ["A Python package is broken: %s" % _line(error)], scheduled)

@@ -10,7 +10,7 @@ import sys
 import pytest
 
 import module
-from slack_notification import admin
+from slack_notification import admin, installation
 from slack_notification.journal import JOURNAL_FILE, Journal, digest
 from slack_notification.message import compose
 from slack_notification.records import read_record
@@ -384,11 +384,43 @@ def test_send_test_that_Slack_wants_later_says_so(world):
 
 
 @pytest.mark.parametrize("arguments", [["--nonsense"], ["more"], ["--send-test"], ["--check", "--dry-run"], ["--che"]])
-def test_anything_unknown_is_the_usage_and_status_2(world, arguments):
+@pytest.mark.parametrize("scheduled", [True, False])
+def test_anything_unknown_is_the_usage_and_status_2(world, arguments, scheduled):
+    world.scheduled = scheduled
     run = world.run(*arguments)
     assert run.status == 2
-    assert "usage: module.py" in run.console
+    assert "usage: module.py" in (run.stdout if scheduled else run.console)
     assert world.onevizion.calls == world.slack.calls == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "break_it", "text"),
+    [
+        (["--resend", "4711"], lambda world: world.settings.update(serviceId="x"), "Error: serviceId is not valid"),
+        (["--resend", "abc"], lambda world: None, "Error: --resend takes record ids"),
+        (["--dry-run"], lambda world: world.settings.update(ovUrl=ABSENT), "Error: ovUrl is missing"),
+        (["--dry-run"], lambda world: world.onevizion.fault("queue", None, status=401), "Error: check ovAccessKey"),
+        (["--send-test", "ops"], lambda world: world.settings.update(slackBotToken="*****"), "Error: slackBotToken"),
+        (["--send-test", "ops"], lambda world: world.settings.update(zzz=1), "Warning: the settings have the unknown"),
+    ],
+)
+@pytest.mark.parametrize("scheduled", [True, False])
+def test_without_a_shell_stdout_says_why_something_did_not_work(world, arguments, break_it, text, scheduled):
+    world.scheduled = scheduled
+    break_it(world)
+    run = world.run(*arguments)
+    assert any(line.startswith(text) for line in run.stdout.splitlines()) is scheduled
+    assert text.split(": ", 1)[1] in run.console
+    assert "the integration log is incomplete" not in run.stdout + run.console
+    assert world.onevizion.log == []
+
+
+def test_a_check_as_the_modules_command_says_on_stdout_that_the_packages_could_not_be_installed(world, monkeypatch):
+    world.record()
+    monkeypatch.setattr(module, "use_packages", lambda scheduled: False)
+    monkeypatch.setattr(installation, "install_packages", lambda: "they could not be installed\npip: no route")
+    run = world.run("--check")
+    assert "Warning: they could not be installed\nWarning: pip: no route\n" in run.stdout
 
 
 def test_help_and_version(world):

@@ -312,6 +312,7 @@ def test_two_first_runs_at_once_start_one_pip_and_the_second_leaves_the_work_to_
     with open(os.path.join(world.path, "wait"), "w"):
         first = start()
     until(lambda: os.path.exists(os.path.join(world.path, "calls")))
+    assert finish(start("--resend", "4711")).status == 1
     second = finish(start())
     assert (second.status, second.console) == (0, "")
     assert second.stdout == (

@@ -124,7 +124,9 @@ def test_nothing_is_made_pending_while_another_run_is_in_progress(world):
     with only_run(os.path.join(world.path, LOCK_FILE)) as held:
         assert held.alone
         run = world.run("--resend", str(record))
-    assert "another run is in progress in this directory" in run.console
+    assert run.status == 1
+    assert "Error: another run is in progress in this directory" in run.stdout
+    assert "nothing was done; start this command again when it has ended" in run.stdout
     assert "pending again" not in run.stdout
     assert world.onevizion.status(record) == "FAIL"
 
