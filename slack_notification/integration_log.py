@@ -10,7 +10,7 @@ import queue
 import sys
 import threading
 import time
-from typing import Callable, Iterable, List, NamedTuple, Optional
+from typing import Any, Callable, Iterable, List, NamedTuple, Optional
 
 from onevizion import LogLevel
 
@@ -24,6 +24,8 @@ LOG_DESCRIPTION_CHARACTERS = 4000
 LOG_FAILURES_IN_A_ROW = 3  # after so many the log is given up, so that a broken log cannot hold up the run's end
 LOG_DRAIN_SECONDS = 10.0  # how long the end of the run goes on posting entries; an interrupted run takes less
 LOG_DRAIN_INTERRUPTED_SECONDS = 1.0
+CONSOLE_DRAIN_SECONDS = 3.0  # how long the end of the run waits for the console; an interrupted run waits less
+CLEAR_LINE = "\r\033[K"  # of a terminal
 REDACTED_FROM_CHARACTERS = 4  # shorter secrets would blot out ordinary words, and protect nothing
 
 
@@ -90,80 +92,107 @@ class SafeFormatter(logging.Formatter):
         return redacted(text, self._secrets)
 
 
-class Console(logging.StreamHandler):  # type: ignore[type-arg] # has none before Python 3.11
+class Background(logging.handlers.QueueHandler):
+    """Hands what is logged to a thread of its own, so that nothing waits for whom it is for."""
+
+    def __init__(self) -> None:
+        self._entries: queue.Queue[Any] = queue.Queue()
+        super().__init__(self._entries)
+        self._thread: Optional[threading.Thread] = None
+
+    def start(self, take_all: Callable[[Iterable[Any]], None]) -> None:
+        """Begin to hand over, what was logged until now first."""
+        entries = iter(self._entries.get, None)
+        self._thread = threading.Thread(target=take_all, args=[entries], name="log", daemon=True)
+        self._thread.start()
+
+    def stop(self, seconds: Optional[float] = None) -> None:
+        """Hand over the entries that wait, for so long at most."""
+        if self._thread is not None:
+            self._entries.put(None)
+            self._thread.join(seconds)
+            self._thread = None
+
+
+class Console(Background):
     """Lines on stderr. On a terminal, how far the run is stays one line that updates itself below the others."""
 
     def __init__(self, secrets: List[str]) -> None:
-        stream = sys.stderr or open(os.devnull, "w")  # noqa: SIM115 (a scheduler may have closed it)
-        super().__init__(stream)
-        self._terminal = stream.isatty()
+        super().__init__()
+        stream = sys.stderr  # None where a scheduler has closed it
+        self._terminal = stream is not None and stream.isatty()
         self._progress = ""
         colours = self._terminal and "NO_COLOR" not in os.environ
         self.setFormatter(SafeFormatter("%(asctime)s %(message)s", secrets, " " * len("00:00:00 "), colours))
         self.setLevel(logging.INFO)
+        self.start(functools.partial(write_all, stream))
 
-    def emit(self, record: logging.LogRecord) -> None:
-        """Show a log record; one with a function `progress` replaces the line that stands for the run."""
+    def prepare(self, record: logging.LogRecord) -> str:
+        """Return what to write for a log record; one with a function `progress` replaces the line of the run."""
         progress = getattr(record, "progress", None)
         if not self._terminal:
-            super().emit(record)
-            return
-        with contextlib.suppress(OSError, ValueError):  # a terminal that went away is no failure
-            if progress is None:
-                self.stream.write("\r\033[K" + self.format(record) + "\n")
-            else:
-                self._progress = progress()
-            self.stream.write("\r\033[K" + self._progress)
-            self.stream.flush()
+            return self.format(record) + "\n"
+        if progress is None:
+            return CLEAR_LINE + self.format(record) + "\n" + self._progress
+        self._progress = CLEAR_LINE + progress()
+        return self._progress
 
-    def close(self) -> None:
-        """Leave the terminal on a line of its own."""
+    def finish(self, seconds: float) -> None:
+        """Write the lines that wait, for so long at most, and leave the terminal on a line of its own."""
         if self._progress:
-            self._progress = ""
-            with contextlib.suppress(OSError, ValueError):
-                self.stream.write("\r\033[K")
-                self.stream.flush()
-        super().close()
+            self._entries.put(CLEAR_LINE)
+        self._progress = ""
+        self.stop(seconds)
 
 
-class IntegrationLog(logging.handlers.QueueHandler):
-    """Posts each log record as an entry of the integration log, in a thread of its own: no delivery waits for it."""
+def write_all(stream: Any, texts: Iterable[str]) -> None:
+    """Write texts to a stream as they come; one that nobody reads holds up nothing but this function.
+
+    They go to a descriptor of their own: the interpreter's end would wait for the lock that a stream has.
+    """
+    try:
+        descriptor = os.dup(stream.fileno())
+    except (AttributeError, OSError, ValueError):  # there is no stream, or it is no file
+        for text in texts:
+            stream and stream.write(text)
+        return
+    with open(descriptor, "wb", buffering=0) as raw:
+        for text in texts:
+            rest = text.encode(stream.encoding, "backslashreplace")
+            with contextlib.suppress(OSError):  # a terminal that went away is no failure
+                while rest:
+                    rest = rest[raw.write(rest) or len(rest) :]
+
+
+class IntegrationLog(Background):
+    """Posts each log record as an entry of the integration log."""
 
     def __init__(self, level: LogLevel, secrets: List[str]) -> None:
-        self._entries: queue.Queue[Optional[LogEntry]] = queue.Queue()
-        super().__init__(self._entries)
+        super().__init__()
         self.setFormatter(SafeFormatter("%(message)s", secrets))
         self.setLevel(level.name)  # OneVizion's levels have the names of Python's
         self.addFilter(lambda record: record.name != PROGRESS.name or level is LogLevel.DEBUG)
         self.trouble = ""  # why an entry could not be posted
         self._untold: List[LogEntry] = []
         self._give_up_at = math.inf  # of time.monotonic
-        self._thread: Optional[threading.Thread] = None
 
     def prepare(self, record: logging.LogRecord) -> LogEntry:
         """Return what the queue holds of a log record (see QueueHandler)."""
         return entry_of(record, self.format(record))
 
-    def start(self, post: Callable[[LogEntry], None]) -> None:
-        """Begin to post, what was logged until now first."""
-        self._thread = threading.Thread(target=self._post_all, args=[post], name="log", daemon=True)
-        self._thread.start()
-
     def finish(self, seconds: float) -> List[LogEntry]:
         """Post the entries that wait, for so long at most; return those that could not be posted."""
         self._give_up_at = min(self._give_up_at, time.monotonic() + seconds)
-        if self._thread is not None:
-            self._entries.put(None)
-            self._thread.join()
-            self._thread = None
+        self.stop()
         self._entries.put(None)
         untold = self._untold + list(iter(self._entries.get, None))
         self._untold = []
         return untold
 
-    def _post_all(self, post: Callable[[LogEntry], None]) -> None:
+    def post_all(self, post: Callable[[LogEntry], None], entries: Iterable[LogEntry]) -> None:
+        """Post entries as they come, with a function that raises Failure."""
         failures_in_a_row = 0
-        for entry in iter(self._entries.get, None):
+        for entry in entries:
             if failures_in_a_row == LOG_FAILURES_IN_A_ROW or time.monotonic() > self._give_up_at:
                 self.trouble = self.trouble or "OneVizion took too long to write it"
                 self._untold.append(entry)
@@ -193,7 +222,8 @@ class Logs:
     def __init__(self, platform: Platform) -> None:
         self._platform = platform
         self._secrets: List[str] = []
-        self._handlers: List[logging.Handler] = [Console(self._secrets)]
+        self._console = Console(self._secrets)
+        self._handlers: List[logging.Handler] = [self._console]
         self._log: Optional[IntegrationLog] = None
         if platform.level is not None:
             self._log = IntegrationLog(platform.level, self._secrets)
@@ -238,7 +268,7 @@ class Logs:
     def connect(self, post: Callable[[int, LogEntry], None]) -> None:
         """Begin to tell the integration log, where this run has one, with a function that raises Failure."""
         if self._log is not None and self._platform.process_id is not None:
-            self._log.start(functools.partial(post, self._platform.process_id))
+            self._log.start(functools.partial(self._log.post_all, functools.partial(post, self._platform.process_id)))
 
     def finish_soon(self) -> None:
         """Post the entries that wait, as an interrupted run has the time for."""
@@ -249,12 +279,12 @@ class Logs:
 
         OneVizion can make log entries of these lines (`read_from_stdout` in .integration).
         """
-        if self._log is None:
-            return
-        untold = [entry for entry in self._log.finish(seconds) if entry.level != LogLevel.DEBUG.logLevelName]
-        if untold and self._log.trouble:
+        untold = self._log.finish(seconds) if self._log is not None else []
+        untold = [entry for entry in untold if entry.level != LogLevel.DEBUG.logLevelName]
+        if untold and self._log is not None and self._log.trouble:
             PROGRESS.warning("the integration log is incomplete: %s", self._log.trouble)
             self.say("Warning: the integration log is incomplete: %s" % self._log.trouble)
+        self._console.finish(min(seconds, CONSOLE_DRAIN_SECONDS))
         for entry in untold:
             for line in (entry.message + "\n" + entry.description).strip().split("\n"):
                 self.say("%s: %s" % (entry.level, line.strip()))

@@ -1,10 +1,13 @@
 """The integration log, the console and stdout: who is told what."""
 
+import contextlib
 import json
 import logging
 import os
+import signal
 import subprocess
 import sys
+import threading
 
 import pytest
 
@@ -257,6 +260,70 @@ def test_streams_that_nobody_reads_change_nothing(world, stream):
     assert process.returncode == 0
     assert len(world.texts()) == 1
     assert "Traceback" not in console
+
+
+def with_a_full_pipe(world, *arguments):
+    """Start the program with a stderr that takes not one byte more."""
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    for size in (4096, 1):
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                os.write(writer, b"x" * size)
+    os.set_blocking(writer, True)
+    process = subprocess.Popen(
+        [sys.executable, "module.py"] + list(arguments),
+        cwd=world.directory(),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=writer,
+        universal_newlines=True,
+    )
+    os.close(writer)
+    return process, reader
+
+
+@pytest.mark.skipif(os.name == "nt", reason="pipes of another kind")
+def test_a_console_that_nobody_reads_holds_up_neither_the_records_nor_the_end_nor_SIGTERM(world):
+    failed, good = world.record("nowhere"), world.record()
+    process, reader = with_a_full_pipe(world)
+    try:
+        stdout = process.communicate(timeout=20)[0]
+        assert (process.returncode, stdout) == (1, "")
+        assert world.onevizion.statuses == {failed: "FAIL", good: "SUCCESS"}
+        assert world.log()[-1].startswith("delivered 1, failed 1")
+    finally:
+        process.kill()
+        os.close(reader)
+    world.settings = {"maxAttempts": 2, "nextAttemptDelay": 300}
+    world.record()
+    waits = threading.Event()
+    world.slack.fault("chat.postMessage", None, error="internal_error")
+    world.onevizion.on("PATCH", lambda call: call.query["status"] == "FAIL_WILL_RETRY" and waits.set())
+    process, reader = with_a_full_pipe(world)
+    try:
+        assert waits.wait(60)
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=15)
+        assert process.returncode == 128 + signal.SIGTERM  # and not that of an abort
+    finally:
+        process.kill()
+        os.close(reader)
+
+
+def test_the_console_shows_each_line_at_once_and_in_order(world):
+    world.record("nowhere")
+    world.record()
+    world.slack.fault("chat.postMessage", times=None, delay=600, where=lambda call: call.form["channel"] == "#ops")
+    process = world.start()
+    try:
+        lines = [process.stderr.readline().split(" ", 1)[1] for _ in range(3)]
+    finally:
+        process.kill()
+        process.communicate()
+    assert lines[0] == "Slack-notification %s started\n" % module.VERSION
+    assert lines[1] == "2 record(s) pending for service 7\n"
+    assert lines[2].startswith("record 4711 for USER-1001 (101) not delivered to #nowhere")
 
 
 def test_what_is_asked_for_shows_no_secret_either(world):
