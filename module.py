@@ -120,7 +120,10 @@ def parse_arguments(arguments: Sequence[str], errors: Any) -> argparse.Namespace
     )
     parser.add_argument("--version", action="version", version="Slack-notification %s" % VERSION)
     with contextlib.redirect_stderr(errors):
-        return parser.parse_args(arguments)
+        options = parser.parse_args(arguments)
+        if options.raw and not options.dry_run:  # it was meant to change nothing
+            parser.error("--raw goes with --dry-run only")
+    return options
 
 
 def log_problems(*problems: str) -> None:

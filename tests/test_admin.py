@@ -383,10 +383,14 @@ def test_send_test_that_Slack_wants_later_says_so(world):
 # The command line
 
 
-@pytest.mark.parametrize("arguments", [["--nonsense"], ["more"], ["--send-test"], ["--check", "--dry-run"], ["--che"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [["--nonsense"], ["more"], ["--send-test"], ["--check", "--dry-run"], ["--che"], ["--raw"], ["--check", "--raw"]],
+)
 @pytest.mark.parametrize("scheduled", [True, False])
 def test_anything_unknown_is_the_usage_and_status_2(world, arguments, scheduled):
     world.scheduled = scheduled
+    world.record()
     run = world.run(*arguments)
     assert run.status == 2
     assert "usage: module.py" in (run.stdout if scheduled else run.console)
