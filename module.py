@@ -105,7 +105,7 @@ def parse_arguments(arguments: Sequence[str], errors: Any) -> argparse.Namespace
         allow_abbrev=False,
     )
     modes = parser.add_mutually_exclusive_group()
-    modes.add_argument("--check", action="store_true", help="check everything from the settings to Slack; send nothing")
+    modes.add_argument("--check", action="store_true", help="check the settings, OneVizion and Slack; send nothing")
     modes.add_argument("--dry-run", action="store_true", help="print what would be sent; send and change nothing")
     modes.add_argument("--send-test", metavar="CHANNEL", help="post a test message to a channel; touch no queue")
     modes.add_argument(

@@ -14,12 +14,13 @@ from .integration_log import Logs
 from .journal import Begun, Journal, digest, read_copy
 from .message import compose, notice, readable
 from .onevizion_api import OneVizion
+from .packages import faults
 from .pending import Pending, choose, ranges, save_all
 from .recipients import Recipients, channel_from_field
 from .settings import SCHEMA_FILE, Settings, make_settings, read_json_object, settings_problems, warnings_of
 from .slack_api import Slack
 
-CHECKED_RECORDS = 10
+NOT_TRIED = "not tried: saving statuses, the log, files, the channels"
 DRY_RUN_END = (
     "%d of %d record(s) pending for service %d have a channel and a message. "
     "Slack was not contacted; nothing was sent and nothing was changed."
@@ -48,7 +49,7 @@ class Checklist:
         self.problems: Dict[str, str] = {}  # of the settings, by key
 
     def note(self, verdict: str, name: str, text: str) -> None:
-        """Print a line. `verdict`: "ok", "warn" (works, but is hardly meant), "FAIL", or "--" (not checked)."""
+        """Print a line. `verdict`: "ok", "warn" (works, but is probably a mistake), "FAIL", or "--" (not checked)."""
         self._verdicts.append(verdict)
         mark = "[%s]" % verdict.center(4)
         if self._colours and verdict in COLOURS:
@@ -75,10 +76,9 @@ class Checklist:
         failed, warned = self._verdicts.count("FAIL"), self._verdicts.count("warn")
         if failed:
             self._say("%d fault(s): correct what is marked FAIL, and check again." % failed)
-        elif warned:
-            self._say("The module works; look at what is marked warn (%d)." % warned)
         else:
-            self._say("Everything works." if "--" not in self._verdicts else "What could be checked works.")
+            look = "; look at what is marked warn (%d)" % warned if warned else ""
+            self._say("No fault found (%s)%s." % (NOT_TRIED, look))
         return EXIT_CANNOT_WORK if failed else EXIT_DELIVERED
 
 
@@ -90,6 +90,8 @@ def check(path: str, interruption: Interruption, logs: Logs) -> int:
     :param path: the settings file; :param logs: keeps secrets out of what is printed
     """
     checklist = Checklist(logs.say)
+    for fault in faults():  # also of those that only some records need
+        checklist.note("FAIL", "packages", "%s: install requirements.txt again" % fault)
     try:
         values, schema = read_json_object(path), read_json_object(SCHEMA_FILE)
     except RunError as error:
@@ -131,7 +133,7 @@ def check_onevizion(checklist: Checklist, settings: Settings, interruption: Inte
     if "channelField" in checklist.problems:
         checklist.note("--", "recipients", "not checked, they need channelField")
     elif not pending:
-        checklist.note("--", "recipients", "not checked, nothing is pending, and so no user is known")
+        checklist.note("--", "recipients", "not checked, no records are pending")
     else:
         check_recipients(checklist, settings, onevizion, pending)
 
@@ -162,8 +164,7 @@ def check_recipients(
     text = text % (found, len(pending), settings.channel_field)
     checklist.note("warn" if missing else "ok", "recipients", text)
     for reason, names in sorted(missing.items()):
-        more = " and %d more" % (len(names) - CHECKED_RECORDS) if len(names) > CHECKED_RECORDS else ""
-        checklist.note("warn", "recipients", "%s%s: %s" % (", ".join(names[:CHECKED_RECORDS]), more, reason))
+        checklist.note("warn", "recipients", "%s: %s" % (", ".join(names), reason))
 
 
 def check_slack(checklist: Checklist, settings: Settings, interruption: Interruption) -> None:

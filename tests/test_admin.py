@@ -19,7 +19,8 @@ from tests.slack_rules import problems
 from tests.world import finish
 
 POST = "chat.postMessage"
-WORKS = "The module works; look at what is marked warn (%d)."
+NO_FAULT = "No fault found (not tried: saving statuses, the log, files, the channels)"
+WORKS = NO_FAULT + "; look at what is marked warn (%d)."
 
 
 def nothing_changed(world):
@@ -48,7 +49,7 @@ def test_check_prints_a_line_for_each_link_and_a_verdict_and_changes_nothing(wor
         "--send-test CHANNEL shows whether Slack accepts them",
         "[ ok ] Slack: the token is valid: 'onevizion' in 'Acme'",
         "[ ok ] scopes: chat:write, chat:write.public, files:write",
-        "Everything works.",
+        NO_FAULT + ".",
     ]
     assert run.console == ""
     assert nothing_changed(world)
@@ -65,7 +66,7 @@ def test_check_warns_where_nothing_is_pending_and_says_what_to_look_at(world):
             "check serviceId, and the Notif Service of the notifications" % world.onevizion.url,
         )
     ]
-    assert lines(run, "recipients") == [("--", "not checked, nothing is pending, and so no user is known")]
+    assert lines(run, "recipients") == [("--", "not checked, no records are pending")]
     assert run.stdout.splitlines()[-1] == WORKS % 1
 
 
@@ -94,8 +95,8 @@ def test_check_looks_at_all_pending_records_and_names_the_users_without_a_channe
         assert text in texts
     nobody = [text for _, text in reasons if "the user has no channel" in text]
     assert len(nobody) == 1, nobody
-    assert nobody[0].startswith(", ".join("USER-%d (%d)" % (key, user) for user, key in known(world)[:10]))
-    assert "and 2 more: the user has no channel: enter one in SLACK_CHANNEL" in nobody[0]
+    names = ", ".join("USER-%d (%d)" % (key, user) for user, key in known(world))
+    assert nobody[0] == names + ": the user has no channel: enter one in SLACK_CHANNEL"
     assert run.stdout.splitlines()[-1] == WORKS % (1 + len(reasons))
 
 
@@ -148,6 +149,22 @@ def test_check_goes_on_behind_a_broken_link(world):
     assert "[ -- ] recipients: not checked, they need OneVizion" in run.stdout
     assert "[ ok ] Slack" in run.stdout
     assert "[ ok ] scopes" in run.stdout
+
+
+@pytest.mark.parametrize("channel", [None, "a b"])
+def test_check_does_not_say_that_all_is_well_where_no_record_has_a_channel(world, channel):
+    world.record(channel)
+    run = world.run("--check")
+    assert run.status == 0
+    assert "0 of 1 pending record(s) have a channel in SLACK_CHANNEL" in run.stdout
+    assert "works" not in run.stdout
+    assert run.stdout.splitlines()[-1] == WORKS % 2
+
+
+def test_check_says_what_it_did_not_try(world):
+    world.record()
+    world.onevizion.fault("PATCH|/logs", None, status=403)
+    assert world.run("--check").stdout.splitlines()[-1] == NO_FAULT + "."
 
 
 def test_check_skips_the_scopes_where_Slack_does_not_tell_them(world):

@@ -86,7 +86,7 @@ def test_check_dry_run_and_send_test_work_with_the_examples_settings(internet):
     internet.record()
     check, dry_run = internet.run_process("--check"), internet.run_process("--dry-run")
     send_test = internet.run_process("--send-test", "dev")
-    assert check.stdout.splitlines()[-1] == "Everything works."
+    assert check.stdout.splitlines()[-1].startswith("No fault found (not tried: ")
     assert "https://example.onevizion.com is reachable and accepts the keys" in check.stdout
     assert (check.status, dry_run.status, send_test.status) == (0, 0, 0)
     assert "OneVizion · example.onevizion.com (https://example.onevizion.com)" in dry_run.stdout

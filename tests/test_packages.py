@@ -378,6 +378,15 @@ def test_an_ImportError_at_the_start_names_the_package(world):
     assert "Traceback" not in run.console
 
 
+def test_check_finds_a_package_that_is_broken_and_needed_by_some_records_only(world):
+    run = finish(world.start("--check", cwd=breaks(world, "lxml/etree.py")))
+    assert run.status == 2
+    text = "The Python package lxml is broken (ModuleNotFoundError: No module named 'no_such_part')"
+    assert run.stdout.startswith("[FAIL] packages: %s: install requirements.txt again\n" % text)
+    assert "[ ok ] Slack: " in run.stdout
+    assert run.stdout.endswith("\n1 fault(s): correct what is marked FAIL, and check again.\n")
+
+
 DAMAGES = [
     ("requests.py", "def broken(:\n", "requests is broken (SyntaxError: "),
     ("requests/__init__.py", "\0", "requests is broken ("),  # a ValueError, or a SyntaxError
