@@ -12,7 +12,7 @@ from .errors import LOG, RunError, quoted
 from .packages import HERE
 
 SCHEMA_FILE = os.path.join(HERE, "settings_schema.json")
-CURLY_QUOTES = "“”„‟‘’"
+CURLY_QUOTES = "“”„‟‘’«»"
 # What a setting in quotes is taken for, by the schema's type: how it must look, and what makes the value of it.
 IN_QUOTES: Dict[str, Tuple[str, Callable[[str], Any]]] = {
     "integer": (r"-?[0-9]{1,18}\Z", int),
@@ -51,20 +51,20 @@ def read_json_object(path: str) -> Dict[str, Any]:
     """
 
     def refuse(constant: str) -> NoReturn:
-        raise ValueError(constant)
+        raise json.JSONDecodeError("%s is no number" % constant, text, text.index(constant))
 
     name = os.path.basename(path)
-    place = os.path.dirname(path) or "the current directory"
     try:
         with open(path, encoding="utf-8-sig") as file:
             text = file.read()
     except OSError as error:
-        raise RunError("%s cannot be read (%s): make sure that it is in %s" % (name, error.strerror, place)) from error
+        advice = "%s cannot be read (%s): make sure that this file is there and may be read: %s"
+        raise RunError(advice % (name, error.strerror, os.path.abspath(path))) from error
     except UnicodeDecodeError as error:
         raise RunError("%s is not UTF-8 text: save it with the encoding UTF-8" % name) from error
     if not text.strip():
         raise RunError("%s is empty: copy the example from the README and fill it in" % name)
-    if not text.lstrip().startswith("{"):
+    if not text.lstrip().startswith(("{", "//", "/*", "#")):
         raise RunError("%s is not a JSON object: it must begin with { and end with }" % name)
     try:
         values: Dict[str, Any] = json.loads(text, parse_constant=refuse)
@@ -79,19 +79,24 @@ def json_fault(text: str, error: json.JSONDecodeError) -> str:
     """Return what is wrong with a JSON text, in the words of somebody who edits it by hand."""
     before, after = text[: error.pos].rstrip(), text[error.pos :].lstrip()
     line, line_before = error.lineno, before.count("\n") + 1
+    open_string = error.msg.startswith("Unterminated string") or re.match(r"[\r\n]", text[error.pos :])
     # Python 3.13 points at the comma itself, older ones behind it.
     if (before.endswith(",") and after[:1] in ("}", ",", "")) or re.match(r",\s*[}\]]", after):
         return "a comma too many in line %d: delete it" % (line if after.startswith(",") else line_before)
-    if after[:1] and after[0] in CURLY_QUOTES + "'":
-        return '%s in line %d: write straight double quotation marks (")' % (after[0], line)
+    if before[-1:] in ("{", "[") and after.startswith(","):
+        return "a comma too many in line %d: delete it" % line
+    wrong = re.search("[%s]" % CURLY_QUOTES, text.split("\n")[line - 1]) if open_string else None
+    wrong = wrong or re.match("[%s']" % CURLY_QUOTES, after)
+    if wrong:
+        return '%s in line %d: write straight double quotation marks (")' % (wrong.group(), line)
     if after.startswith(("//", "/*", "#")):
         return "a comment in line %d: JSON has none, delete it" % line
     if not after:
         return "} is missing at the end"
-    if error.msg.startswith("Unterminated string"):
+    if open_string or (re.match("Expecting (value|property|':')", error.msg) and after[0].isalnum()):
         return "a quotation mark is missing in line %d" % line
-    if error.msg.startswith("Expecting ',' delimiter") and line_before < line:
-        return "a comma is missing at the end of line %d" % line_before
+    if error.msg.startswith("Expecting ',' delimiter") and (line_before < line or after[0] == '"'):
+        return "a comma is missing in line %d" % line_before
     if error.msg.startswith("Extra data"):
         return "there is text after the last } (line %d): delete it" % line
     return "%s (line %d, column %d): correct that line or the one before it" % (error.msg, line, error.colno)

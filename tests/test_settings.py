@@ -190,7 +190,7 @@ def test_a_placeholder_is_named_as_such(world):
 
 BROKEN_FILES = {
     "empty": (b"", "settings.json is empty: copy the example"),
-    "a comma missing": (b'{\n  "ovUrl": "x"\n  "serviceId": 1\n}', "a comma is missing at the end of line 2"),
+    "a comma missing": (b'{\n  "ovUrl": "x"\n  "serviceId": 1\n}', "a comma is missing in line 2"),
     "a comma too many": (b'{\n  "ovUrl": "x",\n  "serviceId": 1,\n}', "a comma too many in line 3"),
     "two commas": (b'{\n  "ovUrl": "x",,\n  "serviceId": 1\n}', "a comma too many in line 2"),
     "curly quotes": ('{\n  “ovUrl”: "x"\n}'.encode(), "“ in line 2: write straight double quotation marks"),
@@ -199,13 +199,27 @@ BROKEN_FILES = {
     "a comment": (b'{\n  // mine\n  "ovUrl": "x"\n}', "a comment in line 2: JSON has none"),
     "a comment behind a value": (b'{\n  "ovUrl": "x", // mine\n  "a": 1\n}', "a comment in line 2"),
     "no end": (b'{\n  "ovUrl": "x"\n', "} is missing at the end"),
-    "no quotation mark": (b'{\n  "ovUrl": "x\n}', "line 2"),
+    "a comma missing in a line": (b'{"a": 1, "b": 2 "c": 3}', "a comma is missing in line 1"),
+    "a comma at the beginning": (b'{,\n  "ovUrl": "x"\n}', "a comma too many in line 1"),
+    "curly quote at the end": ('{\n  "a": "x”,\n  "b": "y"\n}'.encode(), "” in line 2: write straight"),
+    "curly quote at the end of all": ('{\n  "a": "x”}'.encode(), "” in line 2: write straight"),
+    "angle quotes": ('{\n  "a": «x»\n}'.encode(), "« in line 2: write straight"),
+    "a comment as the first line": (b'// mine\n{"a": 1}', "a comment in line 1: JSON has none"),
+    "a # comment as the first line": (b'\n# mine\n{"a": 1}', "a comment in line 2: JSON has none"),
+    "no quotation mark": (b'{\n  "ovUrl": "x\n}', "a quotation mark is missing in line 2"),
+    "no quotation mark before a comma": (b'{\n  "a": "x,\r\n  "b": 1\n}', "a quotation mark is missing in line 2"),
+    "no quotation mark in the last line": (b'{\n  "a": "x}', "a quotation mark is missing in line 2"),
+    "no quotation mark before a value": (b'{\n  "a": x",\n "b": 1}', "a quotation mark is missing in line 2"),
+    "no quotation mark before a key": (b'{\n  a": "x"}', "a quotation mark is missing in line 2"),
+    "no quotation mark behind a key": (b'{\n  "a: "x",\n "b": 1}', "a quotation mark is missing in line 2"),
+    "a tab in a text": (b'{\n  "a": "x\ty"\n}', "(line 2, column 10): correct that line"),
     "text behind": (b'{"a": 1}\n}', "there is text after the last } (line 2)"),
     "a value missing": (b'{\n  "ovUrl": \n}', "correct that line or the one before it"),
     "a list": (b"[1, 2]", "settings.json is not a JSON object"),
     "a text": (b'"text"', "settings.json is not a JSON object"),
     "not UTF-8": (b'{"ovUrl": "\xff"}', "settings.json is not UTF-8 text"),
-    "NaN": (b'{"nextAttemptDelay": NaN}', "settings.json is not valid JSON"),
+    "NaN": (b'{\n  "nextAttemptDelay": NaN}', "not valid JSON: NaN is no number (line 2, column 23)"),
+    "a number of 6000 digits": (b'{"serviceId": %s, 1}' % (b"9" * 6000), "settings.json is not valid JSON"),
     "nested without end": (b'{"a": ' + b"[" * 100000, "settings.json is not valid JSON"),
 }
 
@@ -326,10 +340,13 @@ def test_a_settings_file_that_is_not_there_is_named(world):
     run = world.run("--settings", "settings.local.json")
     assert run.status == 2
     assert "settings.local.json cannot be read (No such file or directory)" in run.console
-    assert "make sure that it is in the current directory" in run.console
-    elsewhere = os.path.join(world.path, "elsewhere")
-    run = world.run("--settings", os.path.join(elsewhere, "settings.local.json"))
-    assert "make sure that it is in %s" % elsewhere in run.console
+    text = "make sure that this file is there and may be read: %s\n"
+    assert text % os.path.join(world.path, "settings.local.json") in run.console
+    for path in (os.path.join(world.path, "elsewhere", "a.json"), os.path.join("..", "a.json")):
+        run = world.run("--settings", path)
+        assert text % os.path.abspath(os.path.join(world.path, path)) in run.console
+    run = world.run("--settings", "slack_notification")
+    assert "slack_notification cannot be read (Is a directory): make sure that this file" in run.console
 
 
 def test_a_program_with_the_settings_and_the_app_of_OneVizions_first_Slack_module_delivers(world):
