@@ -44,7 +44,7 @@ class Checklist:
 
     def __init__(self, say_line: Callable[[str], None]) -> None:
         self._say = say_line
-        self._colours = sys.stdout is not None and sys.stdout.isatty() and "NO_COLOR" not in os.environ
+        self._colours = sys.stdout is not None and sys.stdout.isatty() and not os.environ.get("NO_COLOR")
         self._verdicts: List[str] = []
         self.problems: Dict[str, str] = {}  # of the settings, by key
 

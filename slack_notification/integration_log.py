@@ -122,7 +122,7 @@ class Console(Background):
         stream = sys.stderr  # None where a scheduler has closed it
         self._terminal = stream is not None and stream.isatty()
         self._progress = ""
-        colours = self._terminal and "NO_COLOR" not in os.environ
+        colours = self._terminal and not os.environ.get("NO_COLOR")
         self.setFormatter(SafeFormatter("%(asctime)s %(message)s", secrets, " " * len("00:00:00 "), colours))
         self.setLevel(logging.INFO)
         self.start(functools.partial(write_all, stream))

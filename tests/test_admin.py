@@ -226,7 +226,8 @@ def test_check_colours_what_is_to_be_looked_at_as_the_console_does_and_only_ther
     assert "\033[33m[warn]\033[0m OneVizion: " in text
     assert "\033[31m[FAIL]\033[0m Slack: " in text
     assert "[ ok ] settings: " in text
-    assert "\033" not in on_a_terminal(world, NO_COLOR="")
+    assert "\033[33m[warn]" in on_a_terminal(world, NO_COLOR="")  # only a text in it counts
+    assert "\033" not in on_a_terminal(world, NO_COLOR="1")
     assert "\033" not in world.run("--check").stdout
 
 
