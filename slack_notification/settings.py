@@ -137,7 +137,8 @@ def warnings_of(values: Dict[str, Any], schema: Dict[str, Any]) -> List[str]:
         if key not in schema["properties"]:
             nearest = difflib.get_close_matches(key, schema["properties"], n=1)
             advice = "did you mean %s?" % nearest[0] if nearest else "it is not used"
-            warnings.append("the settings have the unknown key %s: %s" % (quoted(key), advice))
+            shown = quoted(key) if re.match(r"[A-Za-z_]{1,40}\Z", key) else "***"  # it may be a token
+            warnings.append("the settings have the unknown key %s: %s" % (shown, advice))
     address, token = values.get("ovUrl"), values.get("slackBotToken")
     if isinstance(address, str) and re.search(r"[^:/\s][/?#]+[^/\s]", address):
         warnings.append("ovUrl: what follows the host name is ignored; the module uses %s" % base_url(address))
