@@ -152,8 +152,8 @@ def warnings_of(values: Dict[str, Any], schema: Dict[str, Any]) -> List[str]:
 def base_url(text: str) -> str:
     """Return an address from the settings with its scheme, and with nothing behind the host; "" for an empty one."""
     text = text.strip()
-    text = text if "://" in text or not text else "https://" + text
-    return re.sub(r"(://[^/?#]*).*", r"\1", text)
+    scheme, _, rest = text.partition("://") if re.match(r"\w+://", text) else ("https", "", text)
+    return "%s://%s" % (scheme.lower(), re.split("[/?#]", rest)[0]) if text else ""
 
 
 def make_settings(values: Dict[str, Any], schema: Dict[str, Any]) -> Settings:

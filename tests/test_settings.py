@@ -30,6 +30,8 @@ def problems(**changes):
     ("key", "value"),
     [
         ("ovUrl", "https://example.onevizion.com/"),
+        ("ovUrl", "HTTPS://example.onevizion.com"),
+        ("slackUrl", "HTTPS://slack.com"),
         ("ovUrl", "example.onevizion.com"),
         ("ovUrl", " example.onevizion.com/ "),
         ("ovUrl", "https://example.onevizion.com:8443"),
@@ -122,6 +124,8 @@ def test_the_defaults_come_from_the_schema():
 def test_addresses_get_a_scheme_and_lose_their_slash_and_keys_their_blanks():
     made = settings.make_settings(dict(VALID, ovUrl=" example.onevizion.com/ ", ovAccessKey=" k\n"), SCHEMA)
     assert (made.ov_url, made.ov_access_key) == ("https://example.onevizion.com", "k")
+    made = settings.make_settings(dict(VALID, ovUrl="HTTPS://Example.onevizion.com/a?b=c://d", slackUrl=""), SCHEMA)
+    assert (made.ov_url, made.slack_url) == ("https://Example.onevizion.com", "")
 
 
 def test_the_settings_of_OneVizions_first_Slack_module_work_unchanged():
@@ -150,6 +154,11 @@ def test_what_works_but_is_hardly_meant_is_a_warning_without_a_secret():
     assert path == "ovUrl: what follows the host name is ignored; the module uses https://acme.onevizion.com"
     assert token.startswith("slackBotToken works for twelve hours only")
     assert settings.make_settings(values, SCHEMA).ov_url == "https://acme.onevizion.com"
+
+
+@pytest.mark.parametrize("key", ["xoxb-1-2-abc", "xoxb_1", "abcdeABCDE0123456789", "a" * 41, "*****"])
+def test_an_unknown_key_that_may_be_a_secret_is_not_shown(key):
+    assert settings.warnings_of({key: "x"}, SCHEMA) == ["the settings have the unknown key ***: it is not used"]
 
 
 @pytest.mark.parametrize("address", ["https://acme.onevizion.com/", "acme.onevizion.com", " http://localhost:8080/ "])
