@@ -110,9 +110,13 @@ def _line(error: Exception) -> str:
 def refuse(lines: Sequence[str], scheduled: bool) -> NoReturn:
     """End the program with status 2 and these lines: on stderr, and under the scheduler on stdout, which is logged."""
     if not scheduled:
+        from sysconfig import get_path
+
         force = "--force-reinstall " if any(" is broken" in line for line in lines) else ""
-        command = "%s -m pip install %s-r requirements.txt" % (sys.executable, force)
-        lines = list(lines) + ["Install what the module needs: " + command]
+        advice = "Install what the module needs: %s -m pip install %s-r %s" % (sys.executable, force, REQUIREMENTS_FILE)
+        if sys.prefix == sys.base_prefix and os.path.exists(os.path.join(get_path("stdlib"), "EXTERNALLY-MANAGED")):
+            advice = "This Python is the system's: make .venv with the README's first command, and use its Python"
+        lines = [*lines, advice]
     for stream in [sys.stderr, sys.stdout] if scheduled else [sys.stderr]:
         print("\n".join(lines), file=stream, flush=True)
     raise SystemExit(EXIT_CANNOT_WORK)

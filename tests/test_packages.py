@@ -76,6 +76,16 @@ class Module:
         self.write("shared/alpha-%s.dist-info/METADATA" % version, "Name: alpha\nVersion: %s\n" % version)
         self.write("shared/alpha.py", code % version if "%s" in code else code)
 
+    def manage_python(self):
+        """Let pip look for the mark of PEP 668, and find it, by a standard library of the test's own."""
+        self.write(
+            "shared/sitecustomize.py",
+            "import sys, sysconfig\nsys.prefix = sys.base_prefix\n"
+            "known = sysconfig.get_path\nsysconfig.get_path = lambda name, *a, **k: "
+            "%r if name == 'stdlib' else known(name, *a, **k)\n" % self.at("stdlib"),
+        )
+        self.write("stdlib/EXTERNALLY-MANAGED", "[externally-managed]\nError=managed\n")
+
     def start(self, *arguments, **environment):
         return subprocess.Popen(
             [sys.executable, "program.py"] + list(arguments or ["scheduled"]),
@@ -128,14 +138,7 @@ def test_the_real_pip_installs_though_the_python_is_externally_managed(module, t
         wheel.writestr("alpha-1.5.dist-info/METADATA", "Metadata-Version: 2.1\nName: alpha\nVersion: 1.5\n")
         wheel.writestr("alpha-1.5.dist-info/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
         wheel.writestr("alpha-1.5.dist-info/RECORD", "")
-    # What makes pip look for the mark of PEP 668, and find it: a standard library of the test's own.
-    module.write(
-        "shared/sitecustomize.py",
-        "import sys, sysconfig\nsys.prefix = sys.base_prefix\n"
-        "known = sysconfig.get_path\nsysconfig.get_path = lambda name, *a, **k: "
-        "%r if name == 'stdlib' else known(name, *a, **k)\n" % module.at("stdlib"),
-    )
-    module.write("stdlib/EXTERNALLY-MANAGED", "[externally-managed]\nError=managed\n")
+    module.manage_python()
     run = module.run(PIP_NO_INDEX="1", PIP_FIND_LINKS=module.at("wheels"))
     assert (run.status, run.stdout.strip()) == (0, "alpha 1.5"), run.console
 
@@ -218,9 +221,24 @@ def test_by_hand_it_says_what_is_wrong_with_a_package_and_installs_nothing(modul
         says,
         sys.executable,
         force,
-        "requirements.txt",
+        module.at("requirements.txt"),
     )
     assert not os.path.exists(module.at("calls"))
+
+
+def test_by_hand_on_a_python_that_the_system_manages_the_advice_is_a_virtual_environment(module):
+    module.manage_python()
+    run = module.run("by hand")
+    advice = "This Python is the system's: make .venv with the README's first command, and use its Python"
+    assert run.console == "The Python package alpha is missing\n%s\n" % advice
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals of another kind")
+def test_a_pip_that_was_killed_is_told_as_such(module):
+    module.pip("import os\nprint('Downloading 10%', flush=True)\nos.kill(os.getpid(), 9)\n")
+    run = module.run()
+    assert run.status == 2
+    assert "pip: Downloading 10%\npip: ended by signal 9\n" in run.stdout
 
 
 def test_every_line_of_the_requirements_file_is_understood():
@@ -287,9 +305,9 @@ def untouched(world):
 def test_by_hand_the_program_names_every_missing_package_and_the_command_that_installs_them(world):
     run = finish(without_packages(world, scheduled=False)())
     assert (run.status, run.stdout) == (2, "")
-    python = os.path.join(world.path, "environment", "bin", "python")
+    needed = (os.path.join(world.path, "environment", "bin", "python"), os.path.join(world.path, "requirements.txt"))
     assert run.console.splitlines() == ["The Python package %s is missing" % name for name in ALL_PACKAGES] + [
-        "Install what the module needs: %s -m pip install -r requirements.txt" % python
+        "Install what the module needs: %s -m pip install -r %s" % needed
     ]
     assert not os.path.exists(os.path.join(world.path, "calls"))
 
