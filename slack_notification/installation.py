@@ -95,6 +95,8 @@ def last_words(command: Sequence[str]) -> List[str]:
         text = re.sub(r"://\S*@", "://***@", output.read().decode("utf-8", "replace"))
     lines = ["".join(filter(str.isprintable, line)) for line in text.splitlines() if line.strip()]
     said = [line[:LAST_WORDS_CHARACTERS] for line in lines[-LAST_WORDS_LINES:]]
+    if status < 0:
+        said.append("ended by signal %d" % -status)
     return (said or ["ended with status %s" % status]) if status else []
 
 
