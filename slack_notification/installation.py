@@ -37,11 +37,11 @@ def install_packages() -> str:
     if reasons and check(PACKAGES):
         wrong = check()
         if wrong:
-            text = "requirements.txt could not be installed, and what is there is not enough:"
+            text = "The Python packages could not be installed, and some are missing or too old:"
             refuse([text] + reasons + wrong, scheduled=True)
     else:
         put_first(PACKAGES)
-    text = "requirements.txt could not be installed: the run uses packages that are there"
+    text = "The Python packages could not be installed: the run uses those that are there"
     return "\n".join([text] + reasons) if reasons else ""
 
 

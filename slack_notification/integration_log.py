@@ -1,4 +1,4 @@
-"""Python's logging, shown on the console and told to OneVizion's integration log; neither can stop a delivery."""
+"""Python's logging, shown on the console and sent to OneVizion's integration log; neither can stop a delivery."""
 
 import contextlib
 import functools

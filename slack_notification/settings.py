@@ -131,7 +131,7 @@ def settings_problems(values: Dict[str, Any], schema: Dict[str, Any]) -> Dict[st
 
 
 def warnings_of(values: Dict[str, Any], schema: Dict[str, Any]) -> List[str]:
-    """Return what works but is hardly meant, a line each; no line shows a secret."""
+    """Return what works but is probably a mistake, a line each; no line shows a secret."""
     warnings = []
     for key in values:
         if key not in schema["properties"]:
@@ -180,7 +180,7 @@ def make_settings(values: Dict[str, Any], schema: Dict[str, Any]) -> Settings:
 
 
 def load_settings(path: str) -> Settings:
-    """Read and validate the settings file; log what is hardly meant.
+    """Read and validate the settings file; log what is probably a mistake.
 
     :raises RunError: with all problems at once
     """

@@ -366,7 +366,7 @@ def test_where_pip_fails_the_program_runs_with_what_is_there_and_warns_with_pips
     run = finish(world.start(cwd=directory, env=dict(os.environ, PYTHONPATH=SITE)))
     assert (run.status, len(world.texts())) == (0, 1), run.console
     (warning,) = [entry for entry in world.onevizion.log if entry.level == "Warning"]
-    assert warning.message == "requirements.txt could not be installed: the run uses packages that are there"
+    assert warning.message == "The Python packages could not be installed: the run uses those that are there"
     assert "pip: ERROR: no route to https://***@packages.example/simple" in warning.description
     assert "s3cr" not in run.console + run.stdout + str(world.onevizion.log)
 
