@@ -8,7 +8,8 @@ slack_notification/, each importing only those before it.
 
 Exit status:
     0    everything pending was delivered, or nothing was pending, or another run is at work in this directory
-    1    the run finished and at least one record was not delivered (or its status could not be saved)
+    1    the run finished and at least one record was not delivered or made pending (or its status could not be saved),
+         or another run is at work for over an hour
     2    the run could not do its work: settings, OneVizion refuses or is out of reach, Slack refuses or is out of order
     128+ the number of the signal that interrupted the run
 
