@@ -226,6 +226,7 @@ def test_a_fault_with_work_does_the_work_and_answers_otherwise(onevizion):
         ("before", 0, http.client.RemoteDisconnected),
         ("after", 1, http.client.RemoteDisconnected),
         ("during", 1, http.client.IncompleteRead),
+        ("in chunk", 1, http.client.IncompleteRead),
     ],
 )
 def test_a_cut_connection_leaves_the_work_done_or_undone(slack, cut, messages, error):

@@ -6,7 +6,7 @@ import re
 from typing import Any, Callable, Dict, NamedTuple, Optional
 
 # The places in which a fault can cut the connection: see Server.fault.
-CUTS = (None, "before", "after", "during")
+CUTS = (None, "before", "after", "in head", "during", "in chunk")
 
 
 class Call(NamedTuple):
@@ -111,12 +111,17 @@ async def drip(transport: Any, fault: Fault) -> None:
         await asyncio.sleep(fault.drip_head or fault.drip_body)
 
 
-def drop(transport: Any, answer: Optional[Answer] = None) -> None:
-    """Close a connection without an answer, or after the first half of one."""
+def drop(transport: Any, cut: Optional[str], answer: Answer) -> None:
+    """Close a connection without an answer, or in the middle of one."""
     if transport is None:  # the client was quicker
         return
-    if answer is not None:
-        head = "HTTP/1.1 {} Cut\r\nContent-Type: {}\r\nContent-Length: {}\r\n\r\n"
-        transport.write(head.format(answer.status, answer.content_type, len(answer.body) + 2).encode())
-        transport.write(answer.body[: len(answer.body) // 2])
+    head = "HTTP/1.1 {} Cut\r\nContent-Type: {}\r\n".format(answer.status, answer.content_type).encode()
+    length = len(answer.body) + 2
+    half = answer.body[: len(answer.body) // 2]
+    if cut == "in head":
+        transport.write(head[:-5])
+    if cut == "during":
+        transport.write(head + b"Content-Length: %d\r\n\r\n" % length + half)
+    if cut == "in chunk":
+        transport.write(head + b"Transfer-Encoding: chunked\r\n\r\n%x\r\n" % length + half)
     transport.close()

@@ -6,6 +6,7 @@ where HTTPS_PROXY and REQUESTS_CA_BUNDLE are set. Bytes are handed on as they co
 
 import base64
 import contextlib
+import datetime
 import os
 import selectors
 import shutil
@@ -40,6 +41,8 @@ class Proxy:
     Attributes to set:
         user, password  what it wants of each client (407 otherwise); no user: nothing
         barred          hosts that it does not connect to (403)
+        wrong_host      the host that its certificates name instead of the one that is asked for
+        not_after       when its certificates end to be valid
     Attributes to read:
         hosts    the host of each CONNECT that was let through, in order
         unknown  hosts asked for that are none of the services' (502)
@@ -51,6 +54,8 @@ class Proxy:
         self.user = ""
         self.password = ""
         self.barred: List[str] = []
+        self.wrong_host = ""
+        self.not_after: Optional[datetime.datetime] = None
         self.hosts: List[str] = []
         self.unknown: List[str] = []
         self.url = ""
@@ -117,6 +122,8 @@ class Proxy:
                 return
             self.hosts.append(host)
             client.sendall(b"HTTP/1.1 200 Connection established\r\n\r\n")
+            if not client.recv(1, socket.MSG_PEEK):  # ssl leaks the socket of a client that has gone
+                raise ValueError("the client says nothing")
             inside = self._context(host).wrap_socket(client, server_side=True)
             self._sockets.append(inside)
             service = socket.create_connection((HOST, self._port(host) or 0))
@@ -153,7 +160,8 @@ class Proxy:
         with self._lock:
             if host not in self._contexts:
                 context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-                self._authority.issue_cert(host).configure_cert(context)
+                certificate = self._authority.issue_cert(self.wrong_host or host, not_after=self.not_after)
+                certificate.configure_cert(context)
                 self._contexts[host] = context
             return self._contexts[host]
 

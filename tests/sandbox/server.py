@@ -123,7 +123,8 @@ class Server:
                 is sent as JSON)
         delay   wait before anything else; alone: wait, then work as usual
         cut     'before': drop the connection without doing the work; 'after': work, then drop it without an answer;
-                'during': work, then drop it in the middle of the answer
+                'in head', 'during', 'in chunk': work, then drop it in the middle of the answer's head, of its body,
+                or of a chunk of its body
         work    with status: do the work, but answer that status; with delay: do the work first, then wait
         drip_head, drip_body
                 seconds between two bytes of the answer's head, or of its body: it comes one byte at a time and never
@@ -239,7 +240,7 @@ class Server:
         if fault is not None and unanswered:
             if unanswered == "dripped":
                 await drip(transport, fault)
-            drop(transport, answer if fault.cut == "during" else None)
+            drop(transport, fault.cut, answer)
             return web.Response()  # goes nowhere: the connection is closed
         return web.Response(
             status=answer.status,
