@@ -3,7 +3,6 @@
 import math
 import os
 import queue
-import re
 import signal
 import socket
 import threading
@@ -12,8 +11,9 @@ from typing import Any, Callable, Dict, List, Optional, Sequence, TypeVar
 
 import requests
 import requests.adapters
+from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
-from urllib3.exceptions import NewConnectionError
+from urllib3.exceptions import HTTPError
 
 from .errors import PROGRESS, Failure
 
@@ -151,8 +151,29 @@ class Interruption:
         return call()
 
 
+# What a request raises whose answer is cut off: requests lets some errors of urllib3 through.
+CUT_OFF = (requests.RequestException, HTTPError)
 # What a request raises that gets no answer. ValueError, TypeError: an address that only fails when used, a proxy's too.
-NO_ANSWER = (requests.RequestException, OSError, ValueError, TypeError)
+NO_ANSWER = CUT_OFF + (OSError, ValueError, TypeError)
+
+
+class Connecting:
+    """Marks what goes wrong before a connection is there: nothing of the request has been sent then."""
+
+    def connect(self) -> None:
+        try:
+            super().connect()  # type: ignore[misc] # of the connection that this is mixed into
+        except Exception as error:
+            error.connecting = self  # type: ignore[attr-defined] # see was_sent
+            raise
+
+
+class PlainConnection(Connecting, HTTPConnection):
+    """A connection over http."""
+
+
+class TLSConnection(Connecting, HTTPSConnection):
+    """A connection over https, through a proxy too."""
 
 
 class FreshConnections:
@@ -174,9 +195,13 @@ class FreshConnections:
 class HTTPPool(FreshConnections, HTTPConnectionPool):
     """Connections to one host over http."""
 
+    ConnectionCls = PlainConnection
+
 
 class HTTPSPool(FreshConnections, HTTPSConnectionPool):
     """Connections to one host over https."""
+
+    ConnectionCls = TLSConnection
 
 
 class Adapter(requests.adapters.HTTPAdapter):  # type: ignore[misc] # requests has no types here
@@ -192,6 +217,11 @@ class Adapter(requests.adapters.HTTPAdapter):  # type: ignore[misc] # requests h
         manager = super().proxy_manager_for(proxy, **options)
         manager.pool_classes_by_scheme = {"http": HTTPPool, "https": HTTPSPool}
         return manager
+
+    def build_response(self, request: Any, response: Any) -> Any:
+        """Return the answer (see HTTPAdapter); before urllib3 2, one that is cut off would count as a whole one."""
+        response.enforce_content_length = True
+        return super().build_response(request, response)
 
 
 class Session(requests.Session):  # type: ignore[misc]
@@ -222,75 +252,3 @@ class Session(requests.Session):  # type: ignore[misc]
         """Take the credentials to no other host (requests would also look into ~/.netrc here)."""
         if self.should_strip_auth(response.request.url, prepared_request.url):
             prepared_request.headers.pop("Authorization", None)
-
-
-def was_sent(error: BaseException) -> bool:
-    """Tell whether a request that failed may have reached the service."""
-    never_begun = (
-        requests.ConnectTimeout,
-        requests.exceptions.ProxyError,
-        requests.exceptions.SSLError,
-        ValueError,
-        TypeError,
-    )
-    causes = chain(error)
-    return not isinstance(error, never_begun) and not any(isinstance(cause, NewConnectionError) for cause in causes)
-
-
-def chain(error: BaseException) -> List[BaseException]:
-    """Return an exception and those that it wraps, the innermost last."""
-    found: List[BaseException] = []
-    inner: Optional[BaseException] = error
-    while inner is not None and inner not in found:
-        found.append(inner)
-        wrapped = [getattr(inner, "reason", None)] + list(inner.args[:2]) + [inner.__cause__, inner.__context__]
-        inner = next((cause for cause in wrapped if isinstance(cause, BaseException) and cause not in found), None)
-    return found
-
-
-# What the innermost texts of requests, urllib3 and ssl mean for an admin.
-REASONS = (
-    (r"407", "the proxy wants a user and password: put them into HTTPS_PROXY (407)"),
-    (r"Tunnel connection failed: 403", "the proxy does not allow this host: ask your network's administrator (403)"),
-    (r"Tunnel connection failed: (\d+)", r"the proxy answered \1"),
-    (
-        r"TLS CA certificate bundle",
-        "the file with certificate authorities that REQUESTS_CA_BUNDLE names does not exist",
-    ),
-    (r"Missing dependencies for SOCKS", "a socks5:// proxy needs the Python package PySocks: use an http:// proxy"),
-    (
-        r"WRONG_VERSION_NUMBER|HTTPS proxy|record layer failure",
-        "it speaks http where https was expected: if HTTPS_PROXY begins with https://, change that to http://",
-    ),
-    (
-        r"CERTIFICATE_VERIFY_FAILED",
-        "its certificate is signed by an unknown authority: set REQUESTS_CA_BUNDLE to the file of yours",
-    ),
-    # The last two: an address without a host, or with a port that is no number.
-    (
-        r"(?i)proxy URL|Invalid proxy|NoneType found|Failed to parse",
-        "HTTPS_PROXY is not an address of a proxy such as http://proxy.example.com:3128",
-    ),
-)
-
-
-def network_reason(error: BaseException) -> str:
-    """Return why a connection failed, in words: what to do, or what the operating system says.
-
-    HTTP libraries wrap the reason in layers whose texts repeat the whole URL, or the proxy's with its password; only
-    what REASONS knows is taken of them.
-    """
-    causes = chain(error)
-    for pattern, words in REASONS:
-        for cause in reversed(causes):
-            found = re.search(pattern, str(cause))
-            if found:
-                return found.expand(words)
-    for cause in reversed(causes):
-        if isinstance(cause, TimeoutError) and str(cause).startswith("no answer"):
-            return str(cause)
-        if isinstance(cause, socket.timeout):
-            return "timed out"
-        if isinstance(cause, OSError) and cause.strerror:
-            return cause.strerror
-    return "timed out" if any("Timeout" in type(cause).__name__ for cause in causes) else type(causes[-1]).__name__

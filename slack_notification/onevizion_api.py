@@ -12,14 +12,15 @@ from onevizion import HTTPBearerAuth, NotifQueueStatus
 
 from .calls import (
     CALL_LIMIT_SECONDS,
+    CUT_OFF,
     FILE_LIMIT_SECONDS,
     NO_ANSWER,
     Interruption,
     Session,
-    network_reason,
 )
 from .errors import Failure, clipped, retry_after_seconds, whole_number
 from .integration_log import LogEntry
+from .network_errors import correction, network_reason
 from .records import Record, read_record
 from .settings import Settings
 
@@ -175,7 +176,7 @@ class OneVizion:
                 if self._interruption.requested():
                     raise Failure("the run was interrupted")
                 target.write(chunk)
-        except requests.RequestException as error:
+        except CUT_OFF as error:
             raise Failure("the file could not be read to its end (%s)" % network_reason(error)) from error
         if announced is not None and size != announced:
             raise Failure("the file could not be read to its end (%d of %d bytes)" % (size, announced))
@@ -238,7 +239,10 @@ class OneVizion:
         try:
             response = self._session.request(method, self.url + path, **options)
             done = 200 <= response.status_code < 300
-            page = done and not options.get("stream") and is_page(response)
+            whole = done and not options.get("stream")
+            if whole and method == "GET" and not response.content:  # no answer of the API is empty
+                raise requests.ConnectionError("cut off in its head")
+            page = whole and is_page(response)
         except NO_ANSWER as error:
             raise self._unreachable(doing, error) from error
         if (done and not page) or response.status_code in accept:
@@ -251,8 +255,12 @@ class OneVizion:
         raise refusal
 
     def _unreachable(self, doing: str, error: BaseException) -> Failure:
-        text = "check ovUrl and the network: OneVizion (%s) could not be reached to %s: %s"
-        return Failure(text % (self._host, doing, network_reason(error)), retryable=True, code="unreachable")
+        what, reason = "OneVizion (%s) could not be reached to %s" % (self._host, doing), network_reason(error)
+        if correction(error):
+            return Failure("%s: %s" % (reason, what), ends_run=True)
+        setting = "HTTPS_PROXY" if "proxy" in reason else "ovUrl"
+        text = "check %s and the network: %s: %s" % (setting, what, reason)
+        return Failure(text, retryable=True, code="unreachable")
 
     def _refusal(self, status: int, doing: str, privilege: str) -> Failure:
         """Return what an HTTP status that is no success means. The body is not shown: it may be anything."""

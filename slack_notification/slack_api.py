@@ -16,11 +16,10 @@ from .calls import (
     NO_ANSWER,
     Interruption,
     Session,
-    network_reason,
-    was_sent,
 )
 from .errors import PROGRESS, Failure, retry_after_seconds
 from .message import Part
+from .network_errors import correction, network_reason, was_sent
 from .onevizion_api import File
 from .recipients import name_instead
 from .settings import Settings
@@ -96,7 +95,10 @@ def is_rate_limit(failure: Failure) -> bool:
 
 
 def unreachable(host: str, error: BaseException, posting: bool) -> Failure:
-    """Return the Failure of a call that got no answer."""
+    """Return the Failure of a call that got no answer; it ends the run where an admin has to correct something."""
+    advice = correction(error)
+    if advice:
+        return Failure("%s: Slack (%s) could not be reached" % (advice, host), ends_run=True)
     text = "Slack (%s) could not be reached (%s)" if not was_sent(error) else "Slack (%s) did not answer (%s)"
     return temporary(text % (host, network_reason(error)), posting and was_sent(error))
 

@@ -1,12 +1,16 @@
 """The program unchanged, with the real addresses, through an HTTPS proxy; and what companies have around it."""
 
+import datetime
 import importlib.util
 import os
+import re
+import ssl
 import stat
 
 import pytest
+import requests
 
-from slack_notification import packages
+from slack_notification import network_errors, packages
 from tests.sandbox.directory import make_directory, mark_packages
 from tests.sandbox.onevizion import ABSENT
 from tests.sandbox.proxy import ONEVIZION_HOST, STORAGE_HOST, Proxy
@@ -15,6 +19,8 @@ from tests.world import World, finish
 
 OPTIONAL = ("maxAttempts", "nextAttemptDelay", "uploadAttachments")
 HUSH = "hush-hush"
+NOBODY = "http://ann:%s@127.0.0.1:1" % HUSH
+RAW = re.compile(r"\([A-Z]\w+\)|SSL:|_ssl|Traceback|a fault in this module|Error\b(?!:)")  # what only developers read
 
 
 class Internet(World):
@@ -146,7 +152,7 @@ def test_a_proxy_that_bars_the_host_for_files_costs_no_message_and_the_file_stay
     assert "📎 plan.pdf (https://example.onevizion.com/efiles/EFileGetBlobFromDb.do?id=9001)" in internet.texts()[0]
     assert internet.slack.files == []
     (warning,) = internet.log("Warning")
-    assert "files.slack.com: the proxy does not allow this host: ask your network's administrator (403)" in warning
+    assert "files.slack.com: ask your network's administrator: the proxy does not allow this host (403)" in warning
     assert HUSH not in internet.everything(run)
 
 
@@ -161,10 +167,10 @@ def test_a_host_in_NO_PROXY_is_asked_directly_and_the_other_through_the_proxy(in
 
 
 class Fault:
-    """Variables that lead nowhere, and what the program says of them."""
+    """What is wrong around the program. `text`: how what it says of it begins; `there`: what stands in that, too."""
 
-    def __init__(self, text, tell=lambda proxy: None, **variables):
-        self.text, self.tell, self.variables = text, tell, variables
+    def __init__(self, text, there="could not be reached", tell=lambda proxy: None, temporary=False, **variables):
+        self.text, self.there, self.tell, self.temporary, self.variables = text, there, tell, temporary, variables
 
 
 def wants_password(proxy):
@@ -178,27 +184,59 @@ def bars_all(proxy):
     proxy.barred = [ONEVIZION_HOST, "slack.com"]
 
 
+def expired(proxy):
+    """Let the certificates have expired."""
+    proxy.not_after = datetime.datetime(2020, 1, 1)
+
+
+def of_another_host(proxy):
+    """Let the certificates be another host's."""
+    proxy.wrong_host = "other.example.com"
+
+
+PASSWORD = "put the right user and password into HTTPS_PROXY (# as %23, / as %2F, @ as %40)"
+ADDRESS = "correct HTTPS_PROXY (http://user:password@proxy.example.com:3128, with # as %23, / as %2F, @ as %40) or the"
+NO_FILE = "correct %s: the file with certificate authorities that it names does not exist or is not PEM"
+UNKNOWN = "let %s name a file with your own certificate authority and the public ones: the certificate is signed by"
+CLOCK = "check this server's clock: the certificate has expired"
+if not hasattr(ssl, "SSLCertVerificationError"):  # Python 3.6 does not say why
+    UNKNOWN = CLOCK = "check REQUESTS_CA_BUNDLE and this server's clock: the certificate is not accepted"
 FAULTS = {
-    "407": Fault(
-        "the proxy wants a user and password: put them into HTTPS_PROXY (407)", wants_password, HTTPS_PROXY="{url}"
+    "407": Fault(PASSWORD, "(407)", wants_password, HTTPS_PROXY="{url}"),
+    "407, wrong password": Fault(PASSWORD, "(407)", wants_password, HTTPS_PROXY="http://ann:oops@{host}"),
+    "403": Fault("ask your network's administrator: the proxy does not allow this host (403)", tell=bars_all),
+    "nobody there": Fault(
+        "", "the proxy of HTTPS_PROXY could not be reached, Connection refused", temporary=True, HTTPS_PROXY=NOBODY
     ),
-    "403": Fault("the proxy does not allow this host: ask your network's administrator (403)", bars_all),
-    "nobody there": Fault("Connection refused", HTTPS_PROXY="http://ann:%s@127.0.0.1:1" % HUSH),
-    "no address": Fault("HTTPS_PROXY is not an address of a proxy such as", HTTPS_PROXY="ann:%s@proxy:abc" % HUSH),
-    "no port": Fault("HTTPS_PROXY is not an address of a proxy such as", HTTPS_PROXY="http://ann:%s@proxy:x" % HUSH),
+    "no such host": Fault(
+        "",
+        "the proxy of HTTPS_PROXY could not be reached, ",
+        temporary=True,
+        HTTPS_PROXY="http://ann:%s@nowhere.invalid:3128" % HUSH,
+    ),
+    "no address": Fault(ADDRESS, HTTPS_PROXY="ann:%s@proxy:abc" % HUSH),
+    "no port": Fault(ADDRESS, HTTPS_PROXY="http://ann:%s@proxy:x" % HUSH),
+    "a password with #": Fault(ADDRESS, HTTPS_PROXY="http://ann:x#%s@{host}" % HUSH),
+    "a password with /": Fault(ADDRESS, HTTPS_PROXY="http://ann:x/%s@{host}" % HUSH),
+    "a blank before it": Fault(ADDRESS, HTTPS_PROXY=" {url}"),
     "socks": Fault(
-        "a socks5:// proxy needs the Python package PySocks: use an http:// proxy",
+        "use an http:// proxy in HTTPS_PROXY: a socks5:// proxy needs the Python package PySocks",
         HTTPS_PROXY="socks5://ann:%s@127.0.0.1:1" % HUSH,
     ),
     "https": Fault("if HTTPS_PROXY begins with https://, change that to http://", HTTPS_PROXY="https://{host}"),
-    "no such file": Fault(
-        "the file with certificate authorities that REQUESTS_CA_BUNDLE names does not exist",
-        REQUESTS_CA_BUNDLE="/nowhere/ca.pem",
+    "a bundle that is missing": Fault(NO_FILE % "REQUESTS_CA_BUNDLE", REQUESTS_CA_BUNDLE="/nowhere/ca.pem"),
+    "a bundle that is no PEM": Fault(NO_FILE % "REQUESTS_CA_BUNDLE", REQUESTS_CA_BUNDLE=__file__),
+    "a bundle that is empty": Fault(NO_FILE % "REQUESTS_CA_BUNDLE", REQUESTS_CA_BUNDLE=os.devnull),
+    "CURL_CA_BUNDLE alone": Fault(
+        NO_FILE % "CURL_CA_BUNDLE", REQUESTS_CA_BUNDLE="", CURL_CA_BUNDLE="/nowhere", SSL_CERT_FILE=__file__
     ),
-    "unknown authority": Fault(
-        "its certificate is signed by an unknown authority: set REQUESTS_CA_BUNDLE to the file of yours",
-        REQUESTS_CA_BUNDLE="",
+    "SSL_CERT_FILE alone": Fault(NO_FILE % "SSL_CERT_FILE", REQUESTS_CA_BUNDLE="", SSL_CERT_FILE="/nowhere/ca.pem"),
+    "unknown authority": Fault(UNKNOWN.replace("%s", "REQUESTS_CA_BUNDLE"), REQUESTS_CA_BUNDLE="", SSL_CERT_FILE=""),
+    "a bundle that is a directory": Fault(
+        UNKNOWN.replace("%s", "REQUESTS_CA_BUNDLE"), REQUESTS_CA_BUNDLE=os.path.dirname(__file__)
     ),
+    "expired": Fault(CLOCK, tell=expired),
+    "another host": Fault("check the address: the certificate is for another host", tell=of_another_host),
 }
 
 
@@ -215,12 +253,94 @@ def test_what_is_wrong_around_the_program_is_named_for_each_service_in_words(int
     run = internet.run_here(monkeypatch, "--check", **variables)
     assert run.status == 2, run.console
     for link, host in (("OneVizion", ONEVIZION_HOST), ("Slack", "slack.com")):
-        (line,) = [line for line in run.stdout.splitlines() if line.startswith("[FAIL] %s: " % link)]
-        assert fault.text in line
+        (line,) = [line for line in run.stdout.splitlines() if line.startswith("[FAIL] %s: %s" % (link, fault.text))]
+        assert fault.there in line
         assert host in line
-        assert "(OSError)" not in line
+        assert not RAW.search(line)
+        assert ("temporary" in line or "check HTTPS_PROXY and the network" in line) is fault.temporary
+    assert len(run.waits) == (6 if fault.temporary else 0)
     assert HUSH not in run.stdout + run.console
     assert internet.onevizion.calls == internet.slack.calls == []
+
+
+def test_a_port_that_is_none_does_not_accuse_the_proxy_alone(internet, monkeypatch):
+    internet.settings = {"ovUrl": "https://%s:99999" % ONEVIZION_HOST}
+    run = internet.run_here(monkeypatch, "--check")
+    (line,) = [line for line in run.stdout.splitlines() if line.startswith("[FAIL] OneVizion: " + ADDRESS)]
+    assert "or the address in the settings: it is not an address: OneVizion (%s:99999)" % ONEVIZION_HOST in line
+
+
+@pytest.mark.parametrize(
+    ("barred", "service", "call"), [(ONEVIZION_HOST, "onevizion", "PATCH"), ("slack.com", "slack", "chat.postMessage")]
+)
+def test_what_an_admin_has_to_correct_in_the_middle_of_a_run_ends_it_and_costs_no_record(
+    internet, monkeypatch, barred, service, call
+):
+    internet.settings = {"maxAttempts": 9, "nextAttemptDelay": 0}
+    records = [internet.record(), internet.record()]
+    server = getattr(internet, service)
+    server.on(call, lambda call: internet.proxy.barred.append(barred))
+    server.fault(call, times=None, cut="before")  # a connection that stays open passes the proxy
+    run = internet.run_here(monkeypatch)
+    assert run.status == 2
+    assert len(server.calls_to(call)) == 1
+    assert "the run ends here, and the records that are left stay in the queue: ask your network's" in run.console
+    assert {internet.onevizion.status(record) for record in records} <= {"NOT_SENT", "FAIL_WILL_RETRY"}
+    assert "temporary" not in run.console.split("the run ends here")[1]
+
+
+# Connections that are cut
+
+
+@pytest.mark.parametrize("cut", ["before", "after", "in head", "during", "in chunk"])
+def test_a_cut_answer_of_Slack_says_that_the_message_may_be_there_and_gets_another_attempt(internet, monkeypatch, cut):
+    internet.settings = {"maxAttempts": 2, "nextAttemptDelay": 0}
+    record = internet.record()
+    internet.slack.fault("chat.postMessage", cut=cut)
+    run = internet.run_here(monkeypatch)
+    assert run.status == 0, run.console
+    (text,) = internet.onevizion.attempts[record]
+    assert text.endswith(": it may have been posted anyway; look in the channel")
+    assert not RAW.search(text + run.console)
+    assert len(internet.texts()) == (1 if cut == "before" else 2)
+
+
+@pytest.mark.parametrize("cut", ["before", "after", "in head", "during", "in chunk"])
+@pytest.mark.parametrize("mode", ["--check", "--dry-run", ""])
+def test_a_read_whose_answer_is_cut_is_repeated(internet, monkeypatch, mode, cut):
+    internet.record()
+    reads = ["GET .*notif/queue", "GET /api/internal/users", "GET /api/v3/trackors"]
+    for read in reads:
+        internet.onevizion.fault(read, cut=cut)
+    internet.slack.fault("auth.test", cut=cut)
+    run = internet.run_here(monkeypatch, *filter(None, [mode]))
+    assert run.status == 0, run.console + run.stdout
+    assert len(run.waits) == (3 if mode == "--dry-run" else 4)
+    assert not RAW.search(run.stdout + run.console)
+
+
+@pytest.mark.parametrize("cut", ["in head", "during", "in chunk"])
+def test_a_file_whose_content_is_cut_stays_a_link_and_costs_no_message(internet, monkeypatch, cut):
+    internet.record_with_file()
+    internet.onevizion.storage.fault("GET", times=None, cut=cut)
+    run = internet.run_here(monkeypatch)
+    assert run.status == 0, run.console
+    assert (len(internet.texts()), internet.slack.files) == (1, [])
+    assert not RAW.search(" ".join(internet.log()) + run.console)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        requests.exceptions.SSLError(ssl.SSLError(1, "[SSL: WRONG_VERSION_NUMBER] wrong version number (_ssl.c:1006)")),
+        requests.exceptions.InvalidHeader("Content-Length contained multiple unmatching values (3, 5)"),
+        requests.exceptions.ProxyError("Tunnel connection failed: 407 in an answer"),
+    ],
+)
+def test_what_goes_wrong_on_a_connection_that_was_there_may_have_been_posted(error):
+    assert network_errors.was_sent(error)
+    assert network_errors.correction(error) == ""
+    assert not RAW.search(network_errors.network_reason(error))
 
 
 # Credentials
