@@ -24,6 +24,7 @@ from .network_errors import correction, network_reason
 from .records import Record, read_record
 from .settings import Settings
 
+QUEUE = "/api/internal/notif/queue"
 LOG_LIMIT_SECONDS = 5  # a log entry is not worth a longer wait
 NAME_LIMIT_SECONDS = 5  # nor is the name of a file
 # Between the tries of a call that may be repeated. Together they outlast the restart of a proxy, not a maintenance.
@@ -74,7 +75,7 @@ class OneVizion:
         """Return the records of a Notification Service that are not final; None for what has no usable id."""
         doing = "read the Notif Queue of service %d" % service_id
         params = {"service_id": str(service_id)}
-        response = self._call("GET", "/api/internal/notif/queue", doing, "ADMIN_NOTIF_QUEUE R", params=params)
+        response = self._call("GET", QUEUE, doing, "ADMIN_NOTIF_QUEUE R", params=params)
         records = [read_record(raw) for raw in self._json(response, list, doing)]
         if records and not any(records):
             raise Failure(PAGE_INSTEAD % doing, retryable=True)
@@ -82,13 +83,13 @@ class OneVizion:
 
     def save_status(self, record_id: int, status: NotifQueueStatus) -> None:
         """Save a record's status. Saving the same one twice does no harm, so a lost answer is asked for again."""
-        path = "/api/internal/notif/queue/%d/update_status" % record_id
+        path = "%s/%d/update_status" % (QUEUE, record_id)
         doing = "save the status %s" % status.name
         self._call("PATCH", path, doing, "ADMIN_NOTIF_QUEUE E", params={"status": status.name})
 
     def add_attempt(self, record_id: int, text: str) -> None:
         """Record one failed attempt. Not repeated: a second one would be counted by OneVizion."""
-        path = "/api/internal/notif/queue/%d/attempts" % record_id
+        path = "%s/%d/attempts" % (QUEUE, record_id)
         params = {"error_code": clipped(text, ATTEMPT_CHARACTERS)}
         self._call("POST", path, "record the attempt", "ADMIN_NOTIF_QUEUE E", repeat=False, params=params)
 
@@ -126,7 +127,7 @@ class OneVizion:
                 raise Failure("correct channelField in the settings: OneVizion knows no field %s" % field, code="field")
             if re.search(r"\b%d\b" % trackor_id, text):
                 raise Failure("link the user to another trackor: trackor %d does not exist" % trackor_id)
-            raise self._refusal(404, doing, "")
+            raise self._refusal(404, doing, "", path)
         if response.status_code == 403:
             text = "give the account R on the user trackor type and on the tab that holds the field: it cannot read %s"
             raise Failure(text % field, code="field")
@@ -250,7 +251,7 @@ class OneVizion:
         response.close()
         if page:
             raise Failure(PAGE_INSTEAD % doing, retryable=True)
-        refusal = self._refusal(response.status_code, doing, privilege)
+        refusal = self._refusal(response.status_code, doing, privilege, path)
         refusal.wait_seconds = retry_after_seconds(response.headers.get("Retry-After"))
         raise refusal
 
@@ -262,7 +263,7 @@ class OneVizion:
         text = "check %s and the network: %s: %s" % (setting, what, reason)
         return Failure(text, retryable=True, code="unreachable")
 
-    def _refusal(self, status: int, doing: str, privilege: str) -> Failure:
+    def _refusal(self, status: int, doing: str, privilege: str, path: str) -> Failure:
         """Return what an HTTP status that is no success means. The body is not shown: it may be anything."""
         what, code = "OneVizion answered %d when asked to %s" % (status, doing), str(status)
         if status == 401:
@@ -272,6 +273,9 @@ class OneVizion:
         if 300 <= status < 400:
             text = "check ovUrl: OneVizion redirected the request to %s (%d, often to a login page)"
             return Failure(text % (doing, status), retryable=True, code=code)
+        if status == 404 and path.startswith(QUEUE + "/"):
+            text = "OneVizion has no record with this id, or ovUrl is wrong: %s"
+            return Failure(text % what, retryable=True, code=code)
         if status in (404, 405):
             return Failure("check ovUrl: %s" % what, retryable=True, code=code)
         retryable = status >= 500 or status in (408, 429)

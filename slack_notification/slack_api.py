@@ -23,7 +23,7 @@ from .network_errors import correction, network_reason, was_sent
 from .onevizion_api import File
 from .recipients import name_instead
 from .settings import Settings
-from .slack_errors import POSTED_ANYWAY, TEMPORARY, concerns_blocks, slack_failure
+from .slack_errors import NO_CHANNEL, NO_PERSON, POSTED_ANYWAY, TEMPORARY, concerns_blocks, slack_failure
 
 RETRY_PAUSES_SECONDS = (1.0, 2.0, 4.0)  # between tries of a call that may be repeated
 RATE_LIMIT_ERRORS = ("ratelimited", "rate_limited")
@@ -150,6 +150,8 @@ class Slack:
                 del arguments["blocks"]
             elif failure.code == "channel_not_found" and name_instead(channel):
                 return self.post(name_instead(channel), part, thread_ts)
+            elif failure.code == "channel_not_found" and channel[0] in "UW":
+                raise Failure(str(failure).replace(NO_CHANNEL, NO_PERSON), code=failure.code) from failure
             else:
                 raise
         return self._post(arguments)

@@ -29,9 +29,10 @@ REPORT = "Slack refuses this message: send it another way, and report this to th
 NO_CHANNEL = (
     "no such channel, or a private one without the app: correct the channel (private: use its ID), or invite the app"
 )
+NO_PERSON = "no such person in Slack: correct the member ID"
 NOT_ALLOWED = "the channel's settings do not let the app post there: change them, or use another channel"
 NO_REPLIES = "the thread takes no replies: read the rest of the message in OneVizion"
-MIGRATION = "Slack is moving the workspace to an Enterprise organization: wait; the next run tries again"
+MIGRATION = "Slack is moving the workspace to an Enterprise organization: wait until that has ended"
 INVITE_FOR_FILES = "invite the app to the channel (for files the scope chat:write.public is not enough)"
 ADD_SCOPE = "add the %s under OAuth & Permissions of the app, and install it again"
 
@@ -77,7 +78,7 @@ ERRORS: Dict[str, Tuple[str, str]] = {
     ),
     "messages_tab_disabled": (CHANNEL, "turn on the Messages Tab under App Home of the app"),
     "team_not_found": (CHANNEL, "enter the channel's ID (C…): an organization's token accepts no names"),
-    "user_not_found": (CHANNEL, "no such person in Slack: correct the member ID"),
+    "user_not_found": (CHANNEL, NO_PERSON),
     "user_disabled": (CHANNEL, "this person's Slack account is deactivated: enter another channel or member ID"),
     "cannot_dm_bot": (CHANNEL, "this member ID is an app's: enter the one of a person"),
     "cannot_reply_to_message": (MESSAGE, NO_REPLIES),
@@ -107,7 +108,7 @@ ERRORS: Dict[str, Tuple[str, str]] = {
         "the workspace sends more than its plan allows: wait, or change its plan",
     ),
     "team_added_to_org": (RETRY_NOT_POSTED, MIGRATION),
-    "external_channel_migrating": (RETRY_NOT_POSTED, "Slack is moving the channel: wait; the next run tries again"),
+    "external_channel_migrating": (RETRY_NOT_POSTED, "Slack is moving the channel: wait until that has ended"),
 }
 
 # Temporary errors of Slack or of the whole workspace, by which an outage is known; "": no answer, or one that is no

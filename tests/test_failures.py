@@ -1,5 +1,7 @@
 """What the program does when OneVizion, Slack or a record is at fault: nothing lost, nothing twice, nobody held up."""
 
+import re
+
 import pytest
 
 from slack_notification import calls, slack_api, slack_errors
@@ -119,6 +121,27 @@ def test_a_record_with_neither_subject_nor_text_is_delivered_with_the_address_al
     world.record("ops", subj=None, msg=None)
     assert world.run().status == 0
     assert world.texts() == ["OneVizion · 127.0.0.1 (%s)" % world.onevizion.url]
+
+
+def test_a_member_ID_that_Slack_does_not_know_is_named_as_one_and_its_other_records_are_not_tried(world):
+    records = [world.record("U0123456789"), world.record("<@U0123456789>")]
+    assert world.run().status == 1
+    advice = "no such person in Slack: correct the member ID (Slack: channel_not_found)"
+    assert world.log("Error") == [
+        "2 records for USER-1001 (101) and 1 more users not delivered to U0123456789: " + advice
+    ]
+    assert {world.onevizion.status(record) for record in records} == {"FAIL"}
+    assert len(world.slack.calls_to(POST)) == 1
+
+
+@pytest.mark.parametrize("code", ["team_added_to_org", "external_channel_migrating", "service_unavailable"])
+def test_no_text_of_a_record_that_is_FAIL_says_that_it_is_tried_again(world, code):
+    record = world.record()
+    world.slack.fault(POST, times=None, error=code)
+    assert world.run().status == 1
+    assert world.onevizion.status(record) == "FAIL"
+    texts = world.onevizion.attempts[record] + [entry.message + entry.description for entry in world.onevizion.log]
+    assert not [text for text in texts if re.search("next run|tr(y|ies) again|attempt follows", text)]
 
 
 # Temporary failures.

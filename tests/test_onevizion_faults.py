@@ -292,6 +292,18 @@ def test_the_token_does_not_follow_a_redirect_of_Slack(world, status):
     assert world.onevizion.calls_to("/api/steal") == []
 
 
+@pytest.mark.parametrize("method", ["PATCH", "POST"])
+def test_a_record_that_was_deleted_is_named_as_the_one_that_is_gone(world, method):
+    gone, good = world.record("nowhere" if method == "POST" else "ops"), world.record("dev")  # POST: an attempt
+    world.onevizion.fault("%s .*/%d/" % (method, gone), times=None, status=404, body="Not Found")
+    run = world.run()
+    assert run.status == 1
+    assert len(world.texts("dev")) == 1
+    assert world.onevizion.status(good) == "SUCCESS"
+    assert "OneVizion has no record with this id, or ovUrl is wrong: OneVizion answered 404" in run.console
+    assert "check ovUrl" not in run.console
+
+
 # A wrong setting.
 
 

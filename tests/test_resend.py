@@ -82,7 +82,7 @@ def test_what_OneVizion_does_not_take_is_told_with_the_reason_and_the_others_are
     assert first == "record %d: pending again" % record
     assert second.startswith("record %d: could not be made pending: " % other)
     assert "OneVizion answered 500" in second
-    assert third.startswith("record 9999: could not be made pending: ")
+    assert third.startswith("record 9999: could not be made pending: OneVizion has no record with this id")
     assert last == "The next run sends %d." % record
     assert [world.onevizion.status(each) for each in (record, other)] == ["NOT_SENT", "FAIL"]
 

@@ -1,5 +1,7 @@
 """What an error of Slack means, and what its text tells an admin to do."""
 
+import re
+
 import pytest
 
 from slack_notification import slack_errors
@@ -17,7 +19,7 @@ PREFIX = "record 1004711 for jane.doe@example.com (1000106) not delivered to #op
         ("team_not_found", CHANNEL, "enter the channel's ID (C…)"),
         ("not_in_channel", CHANNEL, "invite the app to the channel, or add the scope chat:write.public"),
         ("no_permission", CHANNEL, "invite the app to the channel; if that does not help, ask an administrator"),
-        ("org_login_required", END_RUN, "wait; the next run tries again"),
+        ("org_login_required", END_RUN, "wait until that has ended"),
         ("ekm_access_denied", CHANNEL, "administrators have disabled sending messages to this channel"),
         ("invalid_auth", END_RUN, "copy the Bot User OAuth Token of the app into slackBotToken; if it is right, Slack"),
         ("invalid_auth", END_RUN, "does not accept calls from this IP address"),
@@ -92,6 +94,12 @@ def test_what_to_do_comes_first_and_fits_into_the_table_of_the_log(code):
     assert "%" not in text
     if slack_errors.kind(code) != END_RUN:
         assert len(PREFIX) + text.index(" (Slack: ") <= 200
+
+
+@pytest.mark.parametrize("code", ANY_CODES)
+def test_no_text_promises_another_attempt_which_only_the_settings_and_the_record_can(code):
+    for posting in (True, False):
+        assert not re.search("next run|again later|attempt|tr(y|ies) again", str(slack_failure(code, posting=posting)))
 
 
 @pytest.mark.parametrize("code", ANY_CODES)
