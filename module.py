@@ -142,7 +142,7 @@ def end_well(logs: Any, interruption: "Interruption", work: Callable[[], int]) -
     except RunError as error:
         LOG.error(str(error), extra={"details": error.details})
     except Failure as failure:
-        LOG.error(str(failure))
+        (LOG.warning if interruption.requested() else LOG.error)(str(failure))
     except Exception as error:
         if isinstance(error, ImportError) or faults():  # of a package that only some runs need
             refuse_import(error, os.path.exists(IHUB_PARAMETERS_FILE))
@@ -251,7 +251,7 @@ def deliver_pending(
     try:
         scopes = ask_identity(slack_api).scopes  # a dead token must leave the queue as it is
     except Failure as failure:
-        LOG.error(str(failure))
+        (LOG.warning if interruption.requested() else LOG.error)(str(failure))
         LOG.warning("delivered 0, failed 0, left pending %d", len(pending))
         return EXIT_CANNOT_WORK
     workers = Workers(interruption)

@@ -216,6 +216,8 @@ class OneVizion:
         except Failure as failure:
             raise self._counted(repeat and failure.retryable, failure) from failure.__cause__
         except TimeoutError as error:
+            if self._interruption.requested():
+                raise Failure("the run was interrupted", retryable=True) from error
             raise self._counted(repeat, self._unreachable(doing, error)) from error
         if repeat:
             with self._lock:

@@ -193,6 +193,8 @@ class Slack:
         try:
             response = self._interruption.within(CALL_LIMIT_SECONDS, ask, RETRY_PAUSES_SECONDS, may_repeat)
         except TimeoutError as error:
+            if self._interruption.requested() and method != POST:
+                raise Failure("the run was interrupted") from error
             raise unreachable(self._client.host, error, method == POST) from error
         return response.data, {name.lower(): value for name, value in response.headers.items()}
 

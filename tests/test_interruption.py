@@ -11,7 +11,7 @@ from collections import Counter
 
 import pytest
 
-from slack_notification import workers
+from slack_notification import calls, workers
 from slack_notification.journal import JOURNAL_FILE, Journal
 from tests.world import PROCESS_TIMEOUT_SECONDS, CapturedWaits, World, finish
 
@@ -136,6 +136,19 @@ def test_an_interruption_before_the_first_post_leaves_the_queue_as_it_was(world)
     assert world.onevizion.status(record) == "NOT_SENT"
     assert world.slack.calls_to(POST) == []
     assert world.log()[-1].startswith("interrupted: delivered 0, failed 0, left pending 1")
+
+
+@pytest.mark.parametrize(("service", "call"), [("onevizion", "GET .*notif/queue"), ("slack", "auth.test")])
+def test_an_interruption_while_a_read_takes_long_is_told_as_one(world, monkeypatch, service, call):
+    monkeypatch.setattr(calls, "FINISH_SECONDS", 0.2)
+    world.record()
+    interruption, server = CapturedWaits(), getattr(world, service)
+    server.on(call, lambda call: interruption.interrupt(signal.SIGINT))
+    server.fault(call, None, delay=PROCESS_TIMEOUT_SECONDS)
+    run = world.run(interruption=interruption)
+    assert run.status == 128 + signal.SIGINT
+    assert "the run was interrupted" in world.log("Warning")
+    assert world.log("Error") == []
 
 
 def test_an_interruption_while_OneVizion_is_asked_again_ends_the_pauses(world):
