@@ -213,9 +213,10 @@ class Adapter(requests.adapters.HTTPAdapter):  # type: ignore[misc] # requests h
         self.poolmanager.pool_classes_by_scheme = {"http": HTTPPool, "https": HTTPSPool}
 
     def proxy_manager_for(self, proxy: str, **options: Any) -> Any:
-        """Return the pools of connections through a proxy (see HTTPAdapter)."""
+        """Return the pools of connections through a proxy (see HTTPAdapter); those of PySocks are of its own."""
         manager = super().proxy_manager_for(proxy, **options)
-        manager.pool_classes_by_scheme = {"http": HTTPPool, "https": HTTPSPool}
+        if not proxy.lower().startswith("socks"):
+            manager.pool_classes_by_scheme = {"http": HTTPPool, "https": HTTPSPool}
         return manager
 
     def build_response(self, request: Any, response: Any) -> Any:

@@ -60,8 +60,9 @@ def was_sent(error: BaseException) -> bool:
         return True
     # requests raises an OSError of no other class for a file with certificate authorities that is missing.
     bad_variable = isinstance(error, (ValueError, TypeError)) or type(error) is OSError
-    not_begun = [hasattr(cause, "connecting") or isinstance(cause, http.client.InvalidURL) for cause in chain(error)]
-    return not bad_variable and not any(not_begun)
+    not_begun = (http.client.InvalidURL, NewConnectionError, ConnectTimeoutError)
+    begun = not any(hasattr(cause, "connecting") or isinstance(cause, not_begun) for cause in chain(error))
+    return begun and not bad_variable
 
 
 def chain(error: BaseException) -> List[BaseException]:

@@ -128,7 +128,7 @@ def test_a_member_ID_that_Slack_does_not_know_is_named_as_one_and_its_other_reco
     assert world.run().status == 1
     advice = "no such person in Slack: correct the member ID (Slack: channel_not_found)"
     assert world.log("Error") == [
-        "2 records for USER-1001 (101) and 1 more users not delivered to U0123456789: " + advice
+        "2 records for USER-1001 (101) and 1 more user not delivered to U0123456789: " + advice
     ]
     assert {world.onevizion.status(record) for record in records} == {"FAIL"}
     assert len(world.slack.calls_to(POST)) == 1

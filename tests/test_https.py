@@ -263,6 +263,25 @@ def test_what_is_wrong_around_the_program_is_named_for_each_service_in_words(int
     assert internet.onevizion.calls == internet.slack.calls == []
 
 
+# What urllib3 takes of the package PySocks.
+SOCKS = """
+PROXY_TYPE_SOCKS4, PROXY_TYPE_SOCKS5 = 1, 2
+ProxyError = type("ProxyError", (OSError,), {})
+socksocket = object
+def create_connection(address, **options):
+    print("the proxy was asked for %s:%d" % address)
+    raise OSError("no proxy here")
+"""
+
+
+def test_a_socks_proxy_is_used_where_the_package_for_it_is_there(internet):
+    with open(os.path.join(internet.directory(), "socks.py"), "w", encoding="utf-8") as file:
+        file.write(SOCKS)
+    environment = dict(os.environ, HTTPS_PROXY="socks5://127.0.0.1:1")
+    run = finish(internet.start("--send-test", "ops", cwd=internet.path, env=environment))
+    assert run.stdout.startswith("the proxy was asked for slack.com:443\nNot posted: Slack (slack.com) could not")
+
+
 def test_a_port_that_is_none_does_not_accuse_the_proxy_alone(internet, monkeypatch):
     internet.settings = {"ovUrl": "https://%s:99999" % ONEVIZION_HOST}
     run = internet.run_here(monkeypatch, "--check")
