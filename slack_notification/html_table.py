@@ -80,7 +80,8 @@ def table_lines(rows: Sequence[Row], arranges: bool) -> List[Line]:
     head = _head(rows[first:], lambda cell: cell.is_header)
     if not head and len(columns) == 2 and _has_labels(rows):
         return [line for row in rows for line in _labelled_row(row)]
-    head = head or _head(rows[first:], lambda cell: cell.is_bold)
+    if not all(cell.is_bold for row in rows[first + 1 :] for cell in row):
+        head = head or _head(rows[first:], lambda cell: cell.is_bold and cell.is_label)
     body = rows[first + len(head) :]
     several = sum(min(len(cell.shown) for cell in row) for row in head + body if len(row) > 1) > 1
     plain = all(cell.simple and not cell.is_struck for row in head + body for cell in row)
@@ -166,15 +167,28 @@ def _records(head: Sequence[Row], body: Sequence[Row]) -> List[Line]:
     if len(body) * sum(len(name) for names in found.values() for name in names) > CHARACTERS_LIMIT:
         body, found = [*head, *body], {}
     names = {column: Line((Run(" ".join(found[column])),)) for column in found}
-    lines: List[Line] = []
+    lines = [] if _is_said(head, body) else _lines(head)
     group: Row = []  # the first cell, where it reaches down to the next row
     for row in body:
         row = group + row if group and row[0].column > group[0].column else row
         group = [cell._replace(height=cell.height - 1) for cell in row[:1] if cell.height > 1 and cell.is_short]
         lines += [Line()] if lines else []
         for cell in row:
-            lines += _labelled(names.get(cell.column, Line()), cell.lines)
+            lines += cell.lines if _spans(row) else _labelled(names.get(cell.column, Line()), cell.lines)
     return lines
+
+
+def _spans(row: Row) -> bool:
+    """Tell whether a row is one cell that says something of all columns."""
+    return len(row) == 1 and row[0].width > 1
+
+
+def _is_said(head: Sequence[Row], body: Sequence[Row]) -> bool:
+    """Tell whether the names of the columns, repeated in the rows, say all that the head does."""
+    used = {cell.column for row in body if not _spans(row) for cell in row}
+    cells = list(chain(*head))
+    covered = all(not used.isdisjoint(range(cell.column, cell.column + cell.width)) for cell in cells)
+    return covered and all(cell.simple and not cell.has_link and not cell.is_struck for cell in cells)
 
 
 def _code(head: List[Row], body: List[Row], columns: List[int]) -> List[Line]:

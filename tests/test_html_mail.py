@@ -199,6 +199,25 @@ IMAGES = [
     ("<a href='https://a.example'></a><a href='https://a.example'><img width=1></a>b", "b"),
 ]
 TABLES = [
+    (
+        "<table><tr><td><a href=//x.io><b>Yes</b></a><td><a href=//y.io><b>No</b></a><tr><td colspan=2>By May.</table>",
+        "*<Yes|https://x.io>*\n*<No|https://y.io>*\nBy May.",
+    ),
+    (
+        "<table><tr><td><a href=//x.io><b>Yes</b></a><td><b>Or</b><td><b>No</b><tr><td>1<td>2<td><ul><li>3</ul>",
+        "*<Yes|https://x.io>*\n*Or*\n*No*\n\n1\n2\n• 3",
+    ),
+    (
+        "<table><tr><td><b>Acme</b><td><b>Alert</b><td><b>Now</b><tr><td colspan=3>Look <a href=//x.io>here",
+        "*Acme*\n*Alert*\n*Now*\n\nLook <here|https://x.io>",
+    ),
+    ("<b><table><tr><td>Jo<br>Al<td>done<tr><td>Ed</table></b>", "*Jo*\n*Al*\n*done*\n*Ed*"),
+    ("<table><thead><tr><td><ul><li>p<li>q</ul><td>B<tbody><tr><td>x<td>y</table>", "• p\n• q\nB\n\n*p q:* x\n*B:* y"),
+    ("<table><tr><th>Site<th>Date<th>Who<tr><td colspan=3><ul><li>None</ul></table>", "Site\nDate\nWho\n• None"),
+    (
+        "<table><tr><th><a href=//x.io>Site</a><th><s>Plan</s> Now<tr><td>1<td><ul><li>2</ul></table>",
+        "<Site|https://x.io>\n~Plan~ Now\n\n*Site:* 1\n*Plan Now:*\n• 2",
+    ),
     ("<table><tr><th>Site<th>State<tr><td>S1<td>open</table>", "```\nSite  State\n----  -----\nS1    open\n```"),
     ("<table><tr><td>a<td>b<td>c<tr><td>dd<td>e<td>f</table>", "```\na   b  c\ndd  e  f\n```"),
     ("<table><tr><th>名前<th>x<tr><td>中文字<td>1</table>", "```\n名前    x\n------  -\n中文字  1\n```"),
