@@ -145,13 +145,13 @@ def _labelled_row(row: Row) -> List[Line]:
 
 
 def _labelled(label: Line, value: List[Line]) -> List[Line]:
-    name, value = text_of(label).strip().rstrip(":").rstrip(), trimmed(value)
-    if not name:
+    name, value = text_of(label).strip(), trimmed(value)
+    if not name.rstrip(": "):
         return value
     runs = label.runs
     if any(map(str.isalnum, name)):
-        name += "" if name.endswith(NAME_ENDS) else ":"
-        runs = (Run(name, BOLD | {style for run in runs for style in run.styles if style == "strike"}),)
+        colon = [] if name.endswith(NAME_ENDS) else [runs[-1]._replace(text=":")]
+        runs = tuple(Run(run.text, BOLD | (run.styles & {"strike"})) for run in [*runs, *colon])
     if not value or value[0].kind != "text":
         return [Line(runs)] + value
     return [value[0]._replace(runs=(*runs, Run(" ")) + value[0].runs)] + value[1:]

@@ -199,6 +199,7 @@ IMAGES = [
     ("<a href='https://a.example'></a><a href='https://a.example'><img width=1></a>b", "b"),
 ]
 TABLES = [
+    ("<table><tr><td><s>1 May</s> 3 May<td>Go<tr><td>9 May<td>End</table>", "~*1 May*~* 3 May:* Go\n*9 May:* End"),
     (
         "<table><tr><td><a href=//x.io><b>Yes</b></a><td><a href=//y.io><b>No</b></a><tr><td colspan=2>By May.</table>",
         "*<Yes|https://x.io>*\n*<No|https://y.io>*\nBy May.",
@@ -269,7 +270,7 @@ TABLES = [
     ("<table><tr><td>k:<td><br>a<br><br><br>b<br></table>", "*k:* a\n\nb"),
     ("<table><tr><td><br><br>a<br><br><br>b<td><img></table>c<div>&nbsp;</div>d", "a\n\nb\nc\n\nd"),
     ("<table><tr><td>Key:<td><a href='https://a.example'>S1</a></table>", "*Key:* <S1|https://a.example>"),
-    ("<table><tr><td>k :<td><ul><li>a<li>b</ul></table>", "*k:*\n• a\n• b"),
+    ("<table><tr><td>k :<td><ul><li>a<li>b</ul></table>", "*k :*\n• a\n• b"),
     ("<table><tr><td>k<td>" + LONG + "</table>", "*k:* " + LONG),
     (
         "<table><tr><td>Site<br>Owner<td><a href='https://a.example'>S1</a><br>Jo</table>",
