@@ -6,6 +6,7 @@ from typing import Deque, List, Optional, Tuple
 from onevizion import NotifQueueStatus
 
 from .errors import Failure
+from .journal import digest
 from .message import Part
 from .pending import Pending
 from .slack_api import Posted
@@ -61,6 +62,12 @@ class Delivery:
     def is_next(self) -> bool:
         """Tell whether no record before it is under way in its channel."""
         return self.position == min(self.channel.under_way)
+
+    def journal_row(self) -> Tuple[int, str, str, int, int, str]:
+        """Return what Journal.note_posted takes of a record of which a part is posted."""
+        assert self.thread is not None
+        done = self.parts[: self.posted]
+        return self.record.id, self.thread.channel_id, self.thread.ts, len(done), len(self.parts), digest(done)
 
     def put_back_status(self) -> NotifQueueStatus:
         """Return the status that the record had, or the one of a record that was tried."""

@@ -298,9 +298,7 @@ class DeliveryRun:
         """Note that Slack has taken a part; two spellings of one channel become one queue."""
         delivery.thread = delivery.thread or posted
         delivery.posted += 1
-        done, thread = delivery.parts[: delivery.posted], delivery.thread
-        row = (delivery.record.id, thread.channel_id, thread.ts, len(done), len(delivery.parts), digest(done))
-        self._journal.note_posted(*row)
+        self._journal.note_posted(*delivery.journal_row())
         self._pace.accepted(self.workers.loop.time())
         channel = delivery.channel
         channel.refusals_in_a_row, channel.waited_seconds = 0, 0.0

@@ -92,6 +92,9 @@ class Outcomes:
             if delivery.state == FAILED:
                 delivery.state = PENDING
                 self.unsaved[delivery] = NotifQueueStatus.FAIL_WILL_RETRY
+                if delivery.posted:  # its row has gone with the FAIL
+                    self._journal.begin(delivery.record.id, len(delivery.parts))
+                    self._journal.note_posted(*delivery.journal_row())
                 LOG.warning("%s: not final after all: it failed with many others, and is pending again", delivery)
         await asyncio.gather(*[self._save_once_more(*item) for item in list(self.unsaved.items())])
 

@@ -1,5 +1,7 @@
 """An outage of Slack, and a channel that cannot be posted to: what is no record's fault burns no record."""
 
+import re
+
 import pytest
 
 from slack_notification import delivery
@@ -90,6 +92,20 @@ def test_an_outage_that_begins_in_the_middle_leaves_what_was_delivered_delivered
     assert counted.count("SUCCESS") == 15
     assert "FAIL" not in counted
     assert "SENDING" not in counted
+
+
+def test_parts_that_were_posted_before_an_outage_are_not_posted_again_after_it(world):
+    words = []
+    for name, channel in zip("abcd", ("ops", "dev", "ops", "dev")):
+        words.append(["%s%05d" % (name, number) for number in range(700)])  # three parts or more
+        world.record(channel, msg=" ".join(words[-1]))
+    world.slack.fault(POST, times=None, after=4, error="service_unavailable")
+    assert world.run().status == 2
+    assert len(world.slack.messages) == 4
+    world.slack.clear_faults()
+    assert world.run().status == 0
+    posted = re.findall(r"[a-d]\d{5}", "".join(message.text for message in world.slack.messages))
+    assert sorted(posted) == sorted(word for each in words for word in each)
 
 
 @pytest.mark.parametrize("max_attempts", [1, 3])
