@@ -42,6 +42,7 @@ FAULTS = [
     {"cut": "after"},
     {"status": 200, "body": "<html>Log in</html>", "content_type": "text/html"},
 ]
+SAVING_FAULTS = [fault for fault in FAULTS if fault.get("status") != 404]  # which says that the record is gone
 # What can go wrong with a call that is asked for data. (That a status was saved shows in nothing but the HTTP status.)
 BODIES = ["[]", "", "{}", '"x"', b"\xff"]
 DATA_FAULTS = FAULTS + [{"status": 200, "body": body} for body in BODIES]
@@ -54,7 +55,7 @@ SAVING_CALLS = [SAVE, SAVE, SAVE, "/attempts", "/logs"]
 READING_CALLS = ["/users", "/trackors", "/v3/files"]
 FAULTY_CALLS = st.one_of(
     st.tuples(st.sampled_from(SLACK_CALLS), st.sampled_from(SLACK_FAULTS)),
-    st.tuples(st.sampled_from(SAVING_CALLS), st.sampled_from(FAULTS)),
+    st.tuples(st.sampled_from(SAVING_CALLS), st.sampled_from(SAVING_FAULTS)),
     st.tuples(st.just("GET .*notif/queue"), st.sampled_from(QUEUE_FAULTS)),
     st.tuples(st.sampled_from(READING_CALLS), st.sampled_from(DATA_FAULTS)),
 )
