@@ -3,7 +3,7 @@
 import re
 import unicodedata
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Dict, Iterable, List, Optional, Union
+from typing import Any, Dict, Iterable, List, Optional, Set, Union
 from urllib.parse import unquote
 
 from .errors import QUOTED_CHARACTERS, Failure, clipped, quoted
@@ -78,15 +78,17 @@ class Recipients:
         """
         wanted = {record.user_id for record in records if record.user_id is not None}
         unread = sorted(user_id for user_id in wanted if is_unread(self._trackors, user_id))
+        new_users = set(unread).difference(self._trackors)
         chunks = [unread[start : start + USERS_PER_CALL] for start in range(0, len(unread), USERS_PER_CALL)]
         with ThreadPoolExecutor(READERS, thread_name_prefix="reader") as pool:
             for answer in pool.map(self._read_users, chunks):
                 self._trackors.update(answer)
-            end_where_all_failed_alike(self._trackors)
+            end_where_all_failed_alike(self._trackors, new_users)
             trackors = {trackor for trackor in map(self._trackors.get, wanted) if isinstance(trackor, int)}
             unread = sorted(trackor_id for trackor_id in trackors if is_unread(self._fields, trackor_id))
+            new_trackors = set(unread).difference(self._fields)
             self._fields.update(zip(unread, pool.map(self._read_field, unread)))
-        end_where_all_failed_alike(self._fields, "channelField")
+        end_where_all_failed_alike(self._fields, new_trackors, "channelField")
 
     def name(self, record: Record) -> str:
         """Return a record's recipient as people know the user: "jdoe (106)"; "" where the record has no user."""
@@ -146,21 +148,21 @@ def is_unread(answers: Dict[int, Any], key: int) -> bool:
     return key not in answers or (isinstance(answer, Failure) and answer.retryable)
 
 
-def end_where_all_failed_alike(answers: Dict[int, Any], setting: str = "") -> None:
+def end_where_all_failed_alike(answers: Dict[int, Any], new: Set[int], setting: str = "") -> None:
     """Raise the Failure that ends the run where all answers are the same refusal: no record is at fault then.
 
-    The same where several failed, all of them temporarily: that is an outage. One alone gets its attempts.
+    The same where several were asked for the first time, and all failed temporarily: that is an outage. One alone, and
+    what had failed before, gets its attempts.
 
+    :param new: what was asked for the first time
     :param setting: the one to look at first where OneVizion answers that something is wrong, and not what
     """
-    failures = [answer for answer in answers.values() if isinstance(answer, Failure)]
-    if not failures or len(failures) < len(answers):
-        return
-    codes = {failure.code for failure in failures}
-    outage = len(failures) > 1 and all(failure.retryable for failure in failures)
-    refused = codes == {"field"} or (min(codes)[:1] in ("3", "4") and codes.isdisjoint({"408", "429"}))
+    outage = len(new) > 1 and all(isinstance(answers[key], Failure) and answers[key].retryable for key in new)
+    codes = {answer.code if isinstance(answer, Failure) else "" for answer in answers.values()}
+    code = min(codes, default="")
+    refused = code == "field" or (code[:1] in ("3", "4") and code not in ("408", "429"))
     if outage or (len(codes) == 1 and refused):
-        failure = failures[0]
+        failure = next(answers[key] for key in (new or answers))
         if setting and failure.code in ("400", "404"):
             failure = Failure("check %s in the settings first; %s" % (setting, failure), code=failure.code)
         raise Failure(str(failure), ends_run=True, code=failure.code) from failure

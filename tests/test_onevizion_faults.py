@@ -6,7 +6,7 @@ import signal
 import pytest
 import requests
 
-from slack_notification import calls, onevizion_api
+from slack_notification import calls, delivery, onevizion_api
 from tests.world import CapturedWaits
 
 POST = "chat.postMessage"
@@ -370,6 +370,24 @@ def test_an_outage_in_which_no_user_can_be_read_leaves_the_queue_as_it_was(world
     world.onevizion.clear_faults()
     assert world.run().status == 0
     assert len(world.texts()) == 20
+
+
+@pytest.mark.parametrize("call", ["GET .*/users", "GET .*/trackors"])
+def test_an_outage_that_begins_during_a_run_burns_no_record_that_comes_in(world, call, monkeypatch):
+    monkeypatch.setattr(delivery, "LOOK_AGAIN_SECONDS", 0.05)
+    first, late = world.record(), []
+
+    def come_in(_):
+        if not late:
+            world.onevizion.fault(call, times=None, status=503)
+            late.extend(world.record() for _ in range(5))
+
+    world.slack.on(POST, come_in)
+    world.slack.fault(POST, delay=0.3)
+    assert world.run().status == 2
+    assert world.onevizion.status(first) == "SUCCESS"
+    assert {world.onevizion.status(record) for record in late} == {"NOT_SENT"}
+    assert not world.onevizion.attempts
 
 
 @pytest.mark.parametrize(("attempts", "status"), [(1, "FAIL"), (3, "SUCCESS")])
