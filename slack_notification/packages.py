@@ -116,8 +116,10 @@ def refuse(lines: Sequence[str], scheduled: bool) -> NoReturn:
         advice = "Install what the module needs: %s -m pip install %s-r %s" % (sys.executable, force, REQUIREMENTS_FILE)
         if sys.prefix == sys.base_prefix and os.path.exists(os.path.join(get_path("stdlib"), "EXTERNALLY-MANAGED")):
             advice = "This Python is the system's: make .venv with the README's first command, and use its Python"
-        lines = [*lines, advice]
-    for stream in [sys.stderr, sys.stdout] if scheduled else [sys.stderr]:
+    else:
+        advice = "The next run tries to install the packages again"
+    lines = [*lines, advice]
+    for stream in [sys.stdout, sys.stderr] if scheduled else [sys.stderr]:
         print("\n".join(lines), file=stream, flush=True)
     raise SystemExit(EXIT_CANNOT_WORK)
 
