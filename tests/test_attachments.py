@@ -60,10 +60,10 @@ def test_the_names_of_files_are_asked_for_before_the_message_is_posted(world):
 
 
 def test_names_that_are_not_had_in_time_hold_no_message_up(world, monkeypatch):
-    monkeypatch.setattr(onevizion_api, "NAME_LIMIT_SECONDS", 0.1)
+    monkeypatch.setattr(onevizion_api, "NAME_LIMIT_SECONDS", 1)
     files = [world.onevizion.add_file("%d.txt" % number, b"a") for number in range(3)]
     world.record(blob_ids=files)
-    world.onevizion.fault("GET /api/v3/files/%d" % files[1], delay=1)
+    world.onevizion.fault("GET /api/v3/files/%d" % files[1], delay=60)
     assert world.run().status == 0
     shown = [name for _, name, _ in links(world.slack.messages[0])]
     assert shown == ["0.txt", "attachment 2 of 3", "2.txt"]

@@ -20,7 +20,7 @@ CALLS_OF_ONEVIZION = [QUEUE, "GET /api/internal/users", "GET /api/v3/trackors", 
 class ShortLimits(CapturedWaits):
     """Notes the limit that each call is given, and gives it less."""
 
-    def __init__(self, limit_seconds=0.3):
+    def __init__(self, limit_seconds=0.6):
         super().__init__()
         self.limits = []
         self.limit_seconds = limit_seconds
