@@ -118,3 +118,14 @@ def test_one_channel_that_is_limited_does_not_slow_down_the_others(world):
     last_to_arrive = world.slack.messages[-1]
     assert last_to_arrive.name == "#ops"
     assert last_to_arrive.at - world.slack.messages[0].at >= 0.9
+
+
+def test_two_channels_that_are_limited_at_once_slow_the_whole_workspace_down(world):
+    for number in range(6):
+        world.slack.add_channel("c%d" % number)
+        world.record("c%d" % number)
+    world.slack.fault(POST, times=2, status=429, headers={"Retry-After": "1"})
+    assert world.run().status == 0
+    *_, last_but_one, last = [call.at for call in world.slack.calls_to(POST)]
+    # Those that were refused come again one after the other: a quarter of a second, a little less with each success.
+    assert last - last_but_one >= 0.1
