@@ -155,7 +155,16 @@ def test_a_OneVizion_that_stops_answering_before_the_first_post_leaves_the_queue
 
 
 @pytest.mark.parametrize(
-    "fault", [{"status": 429}, {"status": 502}, {"status": 503}, {"status": 504}, {"cut": "before"}, {"cut": "after"}]
+    "fault",
+    [
+        {"status": 429},
+        {"status": 502},
+        {"status": 503},
+        {"status": 504},
+        {"cut": "before"},
+        {"cut": "after"},
+        {"cut": "during"},
+    ],
 )
 @pytest.mark.parametrize("call", ["GET .*notif/queue", "GET /api/internal/users", "GET /api/v3/trackors", STATUS])
 def test_reads_and_status_updates_are_tried_again_with_growing_pauses(world, call, fault):
