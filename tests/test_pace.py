@@ -2,7 +2,7 @@
 
 import pytest
 
-from slack_notification import calls, delivery, recipients, slack_errors
+from slack_notification import calls, delivery, recipients, slack_errors, workers
 
 
 def test_the_channels_are_delivered_side_by_side_each_in_the_order_of_the_queue(world):
@@ -106,6 +106,19 @@ def test_a_channel_gets_one_message_a_second_whatever_its_spelling(world, monkey
     # Before the first answer nobody can know that the name and the ID are one channel: Slack may refuse one post then.
     assert len(refused) <= 1
     assert starts[3] - starts[0] >= 3 * 0.5 - 0.05
+
+
+def test_a_post_that_waited_for_a_place_keeps_the_pace_of_a_channel_that_became_its_own_meanwhile(world, monkeypatch):
+    monkeypatch.setattr(workers, "WORKERS", 1)
+    monkeypatch.setattr(delivery, "CHANNEL_INTERVAL_SECONDS", 0.5)
+    world.slack.add_channel("slow", channel_id="C0000000088")
+    for typed in ("slow", "C0000000088"):
+        world.record(typed)
+    # Both turns have come when the first answer says that they are one.
+    world.slack.fault("chat.postMessage", delay=0.3)
+    assert world.run().status == 0
+    first, second = [call.at for call in world.slack.calls_to("chat.postMessage")]
+    assert second - first >= 0.5 - 0.05
 
 
 def test_spellings_that_are_known_to_be_the_same_share_the_pace_and_the_order(world, monkeypatch):
