@@ -81,16 +81,16 @@ def main(arguments: Sequence[str], interruption: "Optional[Interruption]" = None
             from slack_notification.integration_log import Logs, read_platform
         except Exception as error:  # a broken package can raise anything
             refuse_import(error, scheduled, held.alone, delivers)
-        interruption = interruption or Interruption()
+        interruption, platform = interruption or Interruption(), read_platform(delivers)
         if not looks_only:
             if delivers:  # elsewhere nothing is at stake, and Ctrl-C ends the program at once
                 interruption.listen()
-            with Logs(read_platform(delivers)) as logs:
-                log_problems(warning, held.problem)
-                return end_well(logs, interruption, lambda: change_queue(options, held, logs, interruption))
-    with Logs(read_platform(delivers)) as logs:  # without the lock: nothing is changed
-        log_problems(warning)
-        return end_well(logs, interruption, lambda: look(options, logs, interruption))
+            with Logs(platform, interruption) as logs:
+                log_problems(platform.problem, warning, held.problem)
+                return end_well(interruption, lambda: change_queue(options, held, logs, interruption))
+    with Logs(platform, interruption) as logs:  # without the lock: nothing is changed
+        log_problems(platform.problem, warning)
+        return end_well(interruption, lambda: look(options, logs, interruption))
 
 
 def parse_arguments(arguments: Sequence[str], errors: Any) -> argparse.Namespace:
@@ -128,29 +128,23 @@ def parse_arguments(arguments: Sequence[str], errors: Any) -> argparse.Namespace
 
 
 def log_problems(*problems: str) -> None:
-    """Log what is no reason to end the run; the first line of each is the message, the others are its details."""
+    """Log what is no reason to end the run."""
     for problem in filter(None, problems):
-        first, *details = problem.split("\n")
-        LOG.warning(first, extra={"details": details})
+        LOG.warning(problem)
 
 
-def end_well(logs: Any, interruption: "Interruption", work: Callable[[], int]) -> int:
+def end_well(interruption: "Interruption", work: Callable[[], int]) -> int:
     """Return the exit status of the work, and log why it could not be done; a signal has an exit status of its own."""
     status = EXIT_CANNOT_WORK
     try:
         status = work()
-    except RunError as error:
-        LOG.error(str(error), extra={"details": error.details})
-    except Failure as failure:
-        (LOG.warning if interruption.requested() else LOG.error)(str(failure))
+    except (Failure, RunError) as error:
+        (LOG.warning if interruption.requested() else LOG.error)(str(error))
     except Exception as error:
         if isinstance(error, ImportError) or faults():  # of a package that only some runs need
             refuse_import(error, os.path.exists(IHUB_PARAMETERS_FILE))
         # Else a bug of ours: its traceback belongs into the log, where no secret gets through.
         LOG.exception("a fault in this module: report it to its developers")
-    finally:
-        if interruption.requested():
-            logs.finish_soon()
     return EXIT_SIGNAL_BASE + interruption.signal_number if interruption.requested() else status
 
 

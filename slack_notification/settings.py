@@ -190,6 +190,6 @@ def load_settings(path: str) -> Settings:
         LOG.warning(warning)
     problems = settings_problems(values, schema)
     if problems:
-        name = os.path.basename(path)
-        raise RunError("%s has mistakes; correct these settings:" % name, list(problems.values()))
+        text = "%s has mistakes; correct these settings:\n%s"
+        raise RunError(text % (os.path.basename(path), "\n".join(problems.values())))
     return make_settings(values, schema)
