@@ -31,7 +31,7 @@ import os
 import signal
 import sys
 import time
-from typing import TYPE_CHECKING, Any, Callable, List, Optional, Sequence
+from typing import TYPE_CHECKING, Any, Optional, Sequence
 
 from slack_notification.errors import (
     EXIT_CANNOT_WORK,
@@ -47,9 +47,10 @@ from slack_notification.packages import IHUB_PARAMETERS_FILE, faults, refuse_imp
 
 if TYPE_CHECKING:  # the parts below need packages, which a scheduled run installs first
     from slack_notification.calls import Interruption
+    from slack_notification.delivery import DeliveryRun
+    from slack_notification.integration_log import Logs
     from slack_notification.journal import Journal
     from slack_notification.onevizion_api import OneVizion
-    from slack_notification.pending import Pending
     from slack_notification.settings import Settings
 
 VERSION = "2.0.0"
@@ -66,31 +67,20 @@ def main(arguments: Sequence[str], interruption: "Optional[Interruption]" = None
     :param arguments: the command line, without the program's name
     :param interruption: what ends the run early
     """
-    scheduled = os.path.exists(IHUB_PARAMETERS_FILE)
+    scheduled, warning = os.path.exists(IHUB_PARAMETERS_FILE), ""
     options = parse_arguments(arguments, sys.stdout if scheduled else sys.stderr)
-    looks_only = options.check or options.dry_run or options.send_test is not None
-    delivers = not looks_only and options.resend is None
-    with only_run() as held:
-        warning = ""
+    with contextlib.ExitStack() as lock:
+        held = lock.enter_context(only_run())
         if not use_packages(scheduled) and held.alone:
             from slack_notification.installation import install_packages
 
             warning = install_packages()
+        if options.looks_only:
+            lock.close()
         try:
-            from slack_notification.calls import Interruption
-            from slack_notification.integration_log import Logs, read_platform
-        except Exception as error:  # a broken package can raise anything
-            refuse_import(error, scheduled, held.alone, delivers)
-        interruption, platform = interruption or Interruption(), read_platform(delivers)
-        if not looks_only:
-            if delivers:  # elsewhere nothing is at stake, and Ctrl-C ends the program at once
-                interruption.listen()
-            with Logs(platform, interruption) as logs:
-                log_problems(platform.problem, warning, held.problem)
-                return end_well(interruption, lambda: change_queue(options, held, logs, interruption))
-    with Logs(platform, interruption) as logs:  # without the lock: nothing is changed
-        log_problems(platform.problem, warning)
-        return end_well(interruption, lambda: look(options, logs, interruption))
+            return run(options, held, warning, interruption)
+        except Exception as error:  # a package that is missing or broken can raise anything
+            refuse_import(error, scheduled, held.alone, options.delivers)
 
 
 def parse_arguments(arguments: Sequence[str], errors: Any) -> argparse.Namespace:
@@ -124,62 +114,59 @@ def parse_arguments(arguments: Sequence[str], errors: Any) -> argparse.Namespace
         options = parser.parse_args(arguments)
         if options.raw and not options.dry_run:  # it was meant to change nothing
             parser.error("--raw goes with --dry-run only")
+    options.looks_only = options.check or options.dry_run or options.send_test is not None  # changes nothing
+    options.delivers = not options.looks_only and options.resend is None
     return options
 
 
-def log_problems(*problems: str) -> None:
-    """Log what is no reason to end the run."""
-    for problem in filter(None, problems):
-        LOG.warning(problem)
+def run(options: argparse.Namespace, held: Held, warning: str, interruption: "Optional[Interruption]") -> int:
+    """Open the logs, do what the command line asks for, log why that could not be done, and return the exit status."""
+    from slack_notification.calls import Interruption
+    from slack_notification.integration_log import Logs, read_platform
+
+    interruption = interruption or Interruption()
+    if options.delivers:  # elsewhere nothing is at stake, and Ctrl-C ends the program at once
+        interruption.listen()
+    platform, status = read_platform(options.delivers), EXIT_CANNOT_WORK
+    with Logs(platform, interruption) as logs:
+        for problem in filter(None, [platform.problem, warning, "" if options.looks_only else held.problem]):
+            LOG.warning(problem)
+        try:
+            status = act(options, held, logs, interruption)
+        except (Failure, RunError) as error:
+            (LOG.warning if interruption.requested() else LOG.error)(str(error))
+        except Exception as error:
+            if isinstance(error, ImportError) or faults():  # of a package that only some runs need
+                raise
+            # Else a bug of ours: its traceback belongs into the log, where no secret gets through.
+            LOG.exception("a fault in this module: report it to its developers")
+        return EXIT_SIGNAL_BASE + interruption.signal_number if interruption.requested() else status
 
 
-def end_well(interruption: "Interruption", work: Callable[[], int]) -> int:
-    """Return the exit status of the work, and log why it could not be done; a signal has an exit status of its own."""
-    status = EXIT_CANNOT_WORK
-    try:
-        status = work()
-    except (Failure, RunError) as error:
-        (LOG.warning if interruption.requested() else LOG.error)(str(error))
-    except Exception as error:
-        if isinstance(error, ImportError) or faults():  # of a package that only some runs need
-            refuse_import(error, os.path.exists(IHUB_PARAMETERS_FILE))
-        # Else a bug of ours: its traceback belongs into the log, where no secret gets through.
-        LOG.exception("a fault in this module: report it to its developers")
-    return EXIT_SIGNAL_BASE + interruption.signal_number if interruption.requested() else status
-
-
-def look(options: argparse.Namespace, logs: Any, interruption: "Interruption") -> int:
-    """Do what changes nothing in OneVizion, and return the exit status."""
-    from slack_notification import admin
+def act(options: argparse.Namespace, held: Held, logs: "Logs", interruption: "Interruption") -> int:
+    """Try what an admin wants to try, or deliver the queue, or make records pending again; return the exit status."""
+    from slack_notification.journal import Journal
+    from slack_notification.onevizion_api import OneVizion
     from slack_notification.settings import load_settings
 
+    if not options.delivers:
+        from slack_notification import admin
     if options.check:
         return admin.check(options.settings, interruption, logs)
     settings = load_settings(options.settings)
     logs.hide(settings.secrets())
     if options.dry_run:
         return admin.dry_run(settings, interruption, logs.say, options.raw)
-    return admin.send_test(options.send_test, settings, interruption, logs.say, VERSION)
-
-
-def change_queue(options: argparse.Namespace, held: Held, logs: Any, interruption: "Interruption") -> int:
-    """Deliver what is pending, or make records pending again, unless another run is at work."""
-    from slack_notification.journal import Journal
-    from slack_notification.onevizion_api import OneVizion
-    from slack_notification.settings import load_settings
-
-    settings = load_settings(options.settings)
-    logs.hide(settings.secrets())
+    if options.send_test is not None:
+        return admin.send_test(options.send_test, settings, interruption, logs.say, VERSION)
     onevizion = OneVizion(settings, interruption)
     logs.connect(onevizion.add_log_entry)
     if not held.alone:
-        return leave_to_other_run(held, options.resend is None)
+        return leave_to_other_run(held, options.delivers)
     with contextlib.closing(Journal()) as journal:
-        if options.resend is not None:
-            from slack_notification import admin
-
+        if not options.delivers:
             return admin.resend(options.resend, onevizion, journal, logs.say)
-        return deliver_queue(settings, onevizion, journal, interruption)
+        return deliver(settings, onevizion, journal, interruption)
 
 
 def leave_to_other_run(held: Held, delivers: bool) -> int:
@@ -199,10 +186,8 @@ def leave_to_other_run(held: Held, delivers: bool) -> int:
     return EXIT_NOT_ALL_DELIVERED
 
 
-def deliver_queue(
-    settings: "Settings", onevizion: "OneVizion", journal: "Journal", interruption: "Interruption"
-) -> int:
-    """Deliver what is pending, and return the exit status.
+def deliver(settings: "Settings", onevizion: "OneVizion", journal: "Journal", interruption: "Interruption") -> int:
+    """Deliver what is pending, log what became of it, and return the exit status.
 
     :raises Failure: before anything was done to the queue
     """
@@ -211,56 +196,52 @@ def deliver_queue(
     started_at = time.monotonic()
     LOG.info("Slack-notification %s started", VERSION)
     pending, unended = read_pending(onevizion, settings.service_id, journal)
-    if pending and not interruption.requested():
-        LOG.info("%d record(s) pending for service %d", len(pending), settings.service_id)
-        status = deliver_pending(settings, onevizion, journal, interruption, pending, started_at)
-    else:
-        status = EXIT_DELIVERED
-        nothing = "nothing is pending for service %d: " % settings.service_id
-        how = "interrupted: " if interruption.requested() else nothing
-        text = "%sdelivered 0, failed 0, left pending %d in %.1f s"
+    if not pending or interruption.requested():
+        how = "interrupted" if interruption.requested() else "nothing is pending for service %d" % settings.service_id
+        text = "%s: delivered 0, failed 0, left pending %d in %.1f s"
         LOG.info(text, how, len(pending), time.monotonic() - started_at)
-    return max(status, EXIT_NOT_ALL_DELIVERED) if unended else status
-
-
-def deliver_pending(
-    settings: "Settings",
-    onevizion: "OneVizion",
-    journal: "Journal",
-    interruption: "Interruption",
-    pending: "List[Pending]",
-    started_at: float,
-) -> int:
-    """Deliver these records, log what became of them, and return the exit status."""
+        return EXIT_NOT_ALL_DELIVERED if unended else EXIT_DELIVERED
+    LOG.info("%d record(s) pending for service %d", len(pending), settings.service_id)
     # Imported here: a run with nothing to deliver does without these packages, which are half of what it would cost.
-    from slack_notification.attachments import Attachments
-    from slack_notification.delivery import DeliveryRun
     from slack_notification.outcomes import summarize
-    from slack_notification.slack_api import Slack, ask_identity
-    from slack_notification.workers import Workers
 
     if any(each.record.html for each in pending):
         import slack_notification.html_mail  # noqa: F401 (where its parser is broken, the queue stays as it is)
-    slack_api = Slack(settings, interruption)
     try:
-        scopes = ask_identity(slack_api).scopes  # a dead token must leave the queue as it is
+        run = delivery_run(settings, onevizion, journal, interruption)
     except Failure as failure:
         (LOG.warning if interruption.requested() else LOG.error)(str(failure))
         LOG.warning("delivered 0, failed 0, left pending %d", len(pending))
         return EXIT_CANNOT_WORK
-    workers = Workers(interruption)
-    files = Attachments(onevizion, slack_api, workers, settings.upload_attachments, scopes)
-    if files.scope_is_missing:  # then no message may refer to a file
-        settings = settings._replace(upload_attachments=False)
-    run = DeliveryRun(settings, onevizion, slack_api, journal, workers, files.share, files.finish)
     try:
         run.run(pending)
     finally:
         how = "interrupted: " if interruption.requested() else ""
         everything = summarize(how, run.deliveries, list(run.outcomes.unsaved), time.monotonic() - started_at)
-    if workers.error:
+    if run.workers.error:
         return EXIT_CANNOT_WORK
-    return EXIT_DELIVERED if everything else EXIT_NOT_ALL_DELIVERED
+    return EXIT_DELIVERED if everything and not unended else EXIT_NOT_ALL_DELIVERED
+
+
+def delivery_run(
+    settings: "Settings", onevizion: "OneVizion", journal: "Journal", interruption: "Interruption"
+) -> "DeliveryRun":
+    """Return what delivers records.
+
+    :raises Failure: Slack refuses the token, or does not answer, or the app may not post
+    """
+    from slack_notification.attachments import Attachments
+    from slack_notification.delivery import DeliveryRun
+    from slack_notification.slack_api import Slack, ask_identity
+    from slack_notification.workers import Workers
+
+    slack_api = Slack(settings, interruption)
+    scopes = ask_identity(slack_api).scopes
+    workers = Workers(interruption)
+    files = Attachments(onevizion, slack_api, workers, settings.upload_attachments, scopes)
+    if files.scope_is_missing:  # then no message may refer to a file
+        settings = settings._replace(upload_attachments=False)
+    return DeliveryRun(settings, onevizion, slack_api, journal, workers, files.share, files.finish)
 
 
 if __name__ == "__main__":
