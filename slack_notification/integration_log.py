@@ -82,23 +82,10 @@ def safe_text(record: logging.LogRecord, secrets: Iterable[str], template: str =
     return redacted("\n".join(lines), secrets)
 
 
-class ToListener(logging.handlers.QueueHandler):
-    """Queues what a listener makes of a log record. That is made at once: what the record tells of may change."""
-
-    def __init__(self, listener: logging.handlers.QueueListener, level: str) -> None:
-        super().__init__(listener.queue)
-        self.setLevel(level)
-        self._listener = listener
-
-    def prepare(self, record: logging.LogRecord) -> Any:
-        """Return what is queued (see QueueHandler)."""
-        return self._listener.prepare(record)
-
-
 class Console(logging.handlers.QueueListener):
     """Lines on stderr. On a terminal, how far the run is stays one line that updates itself below the others.
 
-    A stderr that nobody reads holds up nothing but this thread.
+    A stderr that nobody reads holds up nothing but this thread, and stop().
     """
 
     def __init__(self, secrets: List[str]) -> None:
@@ -108,36 +95,39 @@ class Console(logging.handlers.QueueListener):
         self._terminal = self._stream is not None and self._stream.isatty()
         self._progress = ""
 
-    def prepare(self, record: logging.LogRecord) -> str:
-        """Return what to write for a log record; one with a function `progress` replaces the line of the run."""
+    def ask_progress(self, record: logging.LogRecord) -> bool:
+        """Replace a record's function `progress` by what it returns now (a filter of the handler)."""
         if self._terminal and hasattr(record, "progress"):
-            self._progress = CLEAR_LINE + record.progress()
-            return self._progress
-        text = safe_text(record, self._secrets, "%(asctime)s %(message)s").replace("\n", "\n" + " " * len("00:00:00 "))
-        if not self._terminal:
-            return text + "\n"
-        if record.levelno >= logging.WARNING and not os.environ.get("NO_COLOR"):
-            text = "\033[%dm%s\033[0m" % (31 if record.levelno >= logging.ERROR else 33, text)
-        return CLEAR_LINE + text + "\n" + self._progress
+            record.progress = record.progress()
+        return True
 
-    def handle(self, record: Any) -> None:
-        """Write a text, past what Python keeps of stderr: the interpreter's end would wait for the lock that it has."""
+    def handle(self, record: logging.LogRecord) -> None:
+        """Write a log record; one with `progress` replaces the line of the run."""
+        if self._terminal and hasattr(record, "progress"):
+            self._progress = CLEAR_LINE + record.progress
+            self._write(self._progress)
+            return
+        text = safe_text(record, self._secrets, "%(asctime)s %(message)s").replace("\n", "\n" + " " * len("00:00:00 "))
+        if self._terminal and record.levelno >= logging.WARNING and not os.environ.get("NO_COLOR"):
+            text = "\033[%dm%s\033[0m" % (31 if record.levelno >= logging.ERROR else 33, text)
+        self._write(CLEAR_LINE + text + "\n" + self._progress if self._terminal else text + "\n")
+
+    def stop(self) -> None:
+        """Write what waits, and leave the terminal on a line of its own."""
+        super().stop()
+        if self._terminal:
+            self._write(CLEAR_LINE)
+
+    def _write(self, text: str) -> None:
+        """Write past what Python keeps of stderr: the interpreter's end would wait for the lock that it has."""
         try:
-            descriptor, rest = self._stream.fileno(), record.encode(self._stream.encoding, "backslashreplace")
+            descriptor, rest = self._stream.fileno(), text.encode(self._stream.encoding, "backslashreplace")
             while rest:
                 rest = rest[os.write(descriptor, rest) :]
         except io.UnsupportedOperation:  # it is no file
-            self._stream.write(record)
+            self._stream.write(text)
         except (AttributeError, OSError):  # there is none, or the terminal went away: that is no failure
             pass
-
-    def finish(self, seconds: float) -> None:
-        """Write what waits, for so long at most, and leave the terminal on a line of its own."""
-        if self._terminal:
-            self.queue.put_nowait(CLEAR_LINE)
-        stop = threading.Thread(target=self.stop, daemon=True)  # which waits for ever where nobody reads
-        stop.start()
-        stop.join(seconds)
 
 
 class IntegrationLog(logging.handlers.QueueListener):
@@ -152,31 +142,28 @@ class IntegrationLog(logging.handlers.QueueListener):
         self._failures_in_a_row = 0
         self._give_up_at = math.inf  # of time.monotonic
 
-    def prepare(self, record: logging.LogRecord) -> LogEntry:
-        """Return the entry for a log record."""
-        return entry_of(record, safe_text(record, self._secrets))
-
-    def handle(self, record: Any) -> None:
-        """Post an entry, or keep it for stdout."""
+    def handle(self, record: logging.LogRecord) -> None:
+        """Post a log record, or keep it for stdout."""
+        entry = entry_of(record, safe_text(record, self._secrets))
         gives_up = self._failures_in_a_row == LOG_FAILURES_IN_A_ROW or time.monotonic() > self._give_up_at
         try:
-            if self.post is None or gives_up:
-                self._untold.append(record)
-            else:
-                self.post(record)
+            if self.post is not None and not gives_up:
+                self.post(entry)
                 self._failures_in_a_row = 0
+                return
         except Exception as error:  # a log that fails in whatever way must not end the thread, and with it the log
-            self._untold.append(record)
             self._failures_in_a_row += 1
             self.trouble = str(error) if isinstance(error, Failure) else type(error).__name__
+        if entry.level != LogLevel.DEBUG.logLevelName:
+            self._untold.append(entry)
 
     def finish(self, seconds: float) -> List[LogEntry]:
-        """Post the entries that wait, for so long at most; return those that could not be posted."""
+        """Post what waits, for so long at most; return what could not be posted, but for the level Debug."""
         self._give_up_at = time.monotonic() + seconds
         if self.post is None:
             self.start()
         self.stop()
-        return [entry for entry in self._untold if entry.level != LogLevel.DEBUG.logLevelName]
+        return self._untold
 
 
 def entry_of(record: logging.LogRecord, text: str) -> LogEntry:
@@ -193,23 +180,26 @@ class Logs:
     """The console and, in a run that OneVizion's scheduler started, the integration log."""
 
     def __init__(self, platform: Platform, interruption: Interruption) -> None:
-        self._process_id = platform.process_id
+        self._platform = platform
         self._interruption = interruption
         self._secrets: List[str] = []
         self._console = Console(self._secrets)
         self._log = IntegrationLog(self._secrets)
-        self._handlers = [ToListener(self._console, "INFO")]
-        if platform.level is not None:
-            log = ToListener(self._log, platform.level.name)  # OneVizion's levels have the names of Python's
-            log.addFilter(lambda record: record.name != PROGRESS.name or platform.level is LogLevel.DEBUG)
-            self._handlers.append(log)
 
     def __enter__(self) -> "Logs":
         logging.raiseExceptions = False  # its tracebacks would show secrets
         LOG.setLevel(logging.DEBUG)
-        for handler in self._handlers:
-            LOG.addHandler(handler)
+        console = logging.handlers.QueueHandler(self._console.queue)
+        console.setLevel(logging.INFO)
+        console.addFilter(self._console.ask_progress)
+        LOG.addHandler(console)
         self._console.start()
+        level = self._platform.level
+        if level is not None:
+            log = logging.handlers.QueueHandler(self._log.queue)
+            log.setLevel(level.name)  # OneVizion's levels have the names of Python's
+            log.addFilter(lambda record: record.name != PROGRESS.name or level is LogLevel.DEBUG)
+            LOG.addHandler(log)
         return self
 
     def __exit__(self, *exception: object) -> None:
@@ -222,12 +212,13 @@ class Logs:
         if untold and self._log.post is not None:
             PROGRESS.warning("the integration log is incomplete: %s", self._log.trouble)
             self.say("Warning: the integration log is incomplete: %s" % self._log.trouble)
-        self._console.finish(min(seconds, CONSOLE_DRAIN_SECONDS))
+        stop = threading.Thread(target=self._console.stop, daemon=True)  # it has no limit of its own
+        stop.start()
+        stop.join(min(seconds, CONSOLE_DRAIN_SECONDS))
         for entry in untold:
             for line in (entry.message + "\n" + entry.description).strip().split("\n"):
                 self.say("%s: %s" % (entry.level, line.strip()))
-        for handler in self._handlers:
-            LOG.removeHandler(handler)
+        LOG.handlers.clear()
 
     def hide(self, secrets: List[str]) -> None:
         """Keep these texts out of everything that is logged or said from now on."""
@@ -247,6 +238,6 @@ class Logs:
 
     def connect(self, post: Callable[[int, LogEntry], None]) -> None:
         """Begin to tell the integration log, where this run has one, with a function that raises Failure."""
-        if self._process_id is not None:
-            self._log.post = functools.partial(post, self._process_id)
+        if self._platform.process_id is not None:
+            self._log.post = functools.partial(post, self._platform.process_id)
             self._log.start()
