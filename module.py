@@ -26,7 +26,6 @@ Words:
 
 import argparse
 import contextlib
-import datetime
 import os
 import signal
 import sys
@@ -42,7 +41,7 @@ from slack_notification.errors import (
     Failure,
     RunError,
 )
-from slack_notification.lock import Held, only_run
+from slack_notification.lock import Held, leave_to_other_run, only_run
 from slack_notification.packages import IHUB_PARAMETERS_FILE, faults, refuse_import, use_packages
 
 if TYPE_CHECKING:  # the parts below need packages, which a scheduled run installs first
@@ -54,11 +53,6 @@ if TYPE_CHECKING:  # the parts below need packages, which a scheduled run instal
     from slack_notification.settings import Settings
 
 VERSION = "2.0.0"
-LONG_RUN = datetime.timedelta(hours=1)  # a run that lasts longer than this is worth a look
-
-if __name__ == "__main__":
-    # A Ctrl-C while the packages load should end the program, not print where the import was.
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def main(arguments: Sequence[str], interruption: "Optional[Interruption]" = None) -> int:
@@ -75,7 +69,7 @@ def main(arguments: Sequence[str], interruption: "Optional[Interruption]" = None
             from slack_notification.installation import install_packages
 
             warning = install_packages()
-        if options.looks_only:
+        if options.looks_only:  # nothing is changed, and a run may start meanwhile
             lock.close()
         try:
             return run(options, held, warning, interruption)
@@ -89,26 +83,17 @@ def parse_arguments(arguments: Sequence[str], errors: Any) -> argparse.Namespace
     :param errors: the stream for the usage
     :raises SystemExit: status 2 and the usage for anything unknown, 0 for --help and --version
     """
-    parser = argparse.ArgumentParser(
-        prog="module.py",
-        description="Deliver the pending notifications of one OneVizion Notification Service to Slack.",
-        epilog="Exit status: 0 everything was delivered, 1 something was not, 2 the run could not do its work.",
-        allow_abbrev=False,
-    )
+    about = "Deliver the pending notifications of one OneVizion Notification Service to Slack."
+    statuses = "Exit status: 0 everything was delivered, 1 something was not, 2 the run could not do its work."
+    parser = argparse.ArgumentParser("module.py", description=about, epilog=statuses, allow_abbrev=False)
     modes = parser.add_mutually_exclusive_group()
     modes.add_argument("--check", action="store_true", help="check the settings, OneVizion and Slack; send nothing")
     modes.add_argument("--dry-run", action="store_true", help="print what would be sent; send and change nothing")
     modes.add_argument("--send-test", metavar="CHANNEL", help="post a test message to a channel; touch no queue")
-    modes.add_argument(
-        "--resend",
-        metavar="ID",
-        nargs="+",
-        help="make records pending again (4711 or 4711-4720); the next run sends them",
-    )
+    again = "make records pending again (4711 or 4711-4720); the next run sends them"
+    modes.add_argument("--resend", metavar="ID", nargs="+", help=again)
     parser.add_argument("--raw", action="store_true", help="with --dry-run: print the JSON that Slack would get")
-    parser.add_argument(
-        "--settings", metavar="FILE", default="settings.json", help="read FILE instead of settings.json"
-    )
+    parser.add_argument("--settings", metavar="FILE", default="settings.json", help="read FILE instead of %(default)s")
     parser.add_argument("--version", action="version", version="Slack-notification %s" % VERSION)
     with contextlib.redirect_stderr(errors):
         options = parser.parse_args(arguments)
@@ -169,23 +154,6 @@ def act(options: argparse.Namespace, held: Held, logs: "Logs", interruption: "In
         return deliver(settings, onevizion, journal, interruption)
 
 
-def leave_to_other_run(held: Held, delivers: bool) -> int:
-    """Say that another run is at work; one that lasts for long is worth a warning and exit status 1.
-
-    Not `delivers`: the other run does not do what this one was started for.
-    """
-    since = " since %s UTC" % held.since.strftime("%Y-%m-%d %H:%M:%S") if held.since else ""
-    text = "another run is in progress in this directory%s: nothing was done"
-    if not delivers:
-        LOG.error(text + "; start this command again when it has ended", since)
-        return EXIT_NOT_ALL_DELIVERED
-    if held.since is None or datetime.datetime.now(datetime.timezone.utc) - held.since < LONG_RUN:
-        LOG.info(text, since)
-        return EXIT_DELIVERED
-    LOG.warning(text + "; if it does not end, interrupt it under Administer Processes", since)
-    return EXIT_NOT_ALL_DELIVERED
-
-
 def deliver(settings: "Settings", onevizion: "OneVizion", journal: "Journal", interruption: "Interruption") -> int:
     """Deliver what is pending, log what became of it, and return the exit status.
 
@@ -208,17 +176,17 @@ def deliver(settings: "Settings", onevizion: "OneVizion", journal: "Journal", in
     if any(each.record.html for each in pending):
         import slack_notification.html_mail  # noqa: F401 (where its parser is broken, the queue stays as it is)
     try:
-        run = delivery_run(settings, onevizion, journal, interruption)
+        delivery = delivery_run(settings, onevizion, journal, interruption)
     except Failure as failure:
         (LOG.warning if interruption.requested() else LOG.error)(str(failure))
         LOG.warning("delivered 0, failed 0, left pending %d", len(pending))
         return EXIT_CANNOT_WORK
     try:
-        run.run(pending)
+        delivery.run(pending)
     finally:
         how = "interrupted: " if interruption.requested() else ""
-        everything = summarize(how, run.deliveries, list(run.outcomes.unsaved), time.monotonic() - started_at)
-    if run.workers.error:
+        everything = summarize(how, delivery.deliveries, list(delivery.outcomes.unsaved), time.monotonic() - started_at)
+    if delivery.workers.error:
         return EXIT_CANNOT_WORK
     return EXIT_DELIVERED if everything and not unended else EXIT_NOT_ALL_DELIVERED
 
@@ -245,4 +213,5 @@ def delivery_run(
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # a Ctrl-C while packages load shall not print where the import was
     raise SystemExit(main(sys.argv[1:]))

@@ -5,10 +5,13 @@ import datetime
 import sys
 from typing import BinaryIO, Iterator, NamedTuple, Optional
 
+from .errors import EXIT_DELIVERED, EXIT_NOT_ALL_DELIVERED, LOG
+
 LOCK_FILE = ".slack-notification.lock"
 START_FORMAT = "%Y-%m-%dT%H:%M:%S%z"
 # Windows lets nobody read bytes that are locked, so the locked one is far behind the start time.
 LOCKED_BYTE = 1 << 20
+LONG_RUN = datetime.timedelta(hours=1)  # a run that lasts longer than this is worth a look
 
 
 class Held(NamedTuple):
@@ -54,3 +57,20 @@ def _take(file: BinaryIO) -> Held:
         with contextlib.suppress(ValueError):  # the other run has not said it yet
             return Held(False, datetime.datetime.strptime(file.read().decode("ascii", "replace"), START_FORMAT))
         return Held(False)
+
+
+def leave_to_other_run(held: Held, delivers: bool) -> int:
+    """Say that another run is at work; one that lasts for long is worth a warning and exit status 1.
+
+    Not `delivers`: the other run does not do what this one was started for.
+    """
+    since = " since %s UTC" % held.since.strftime("%Y-%m-%d %H:%M:%S") if held.since else ""
+    text = "another run is in progress in this directory%s: nothing was done"
+    if not delivers:
+        LOG.error(text + "; start this command again when it has ended", since)
+    elif held.since is None or datetime.datetime.now(datetime.timezone.utc) - held.since < LONG_RUN:
+        LOG.info(text, since)
+        return EXIT_DELIVERED
+    else:
+        LOG.warning(text + "; if it does not end, interrupt it under Administer Processes", since)
+    return EXIT_NOT_ALL_DELIVERED
