@@ -20,8 +20,8 @@ from .packages import IHUB_PARAMETERS_FILE
 from .settings import read_json_object
 
 # Size limits of the integration log are undocumented; these are known to be taken.
-LOG_MESSAGE_CHARACTERS = 200
-LOG_DESCRIPTION_CHARACTERS = 4000
+MESSAGE_CHARACTERS = 200
+DESCRIPTION_CHARACTERS = 4000
 LOG_FAILURES_IN_A_ROW = 3  # after so many the log is given up, so that a broken log cannot hold up the run's end
 LOG_DRAIN_SECONDS = 10.0  # how long the end of the run goes on posting entries; an interrupted run takes less
 LOG_DRAIN_INTERRUPTED_SECONDS = 1.0
@@ -169,11 +169,9 @@ class IntegrationLog(logging.handlers.QueueListener):
 def entry_of(record: logging.LogRecord, text: str) -> LogEntry:
     """Return a log record and its text as an entry: the first line, and the whole text where that line is longer."""
     message = text.split("\n", 1)[0]
-    description = text if len(message) > LOG_MESSAGE_CHARACTERS else text[len(message) + 1 :]
+    rest = text if len(message) > MESSAGE_CHARACTERS else text[len(message) + 1 :]
     level = LogLevel.DEBUG if record.name == PROGRESS.name else LogLevel[record.levelname]
-    return LogEntry(
-        level.logLevelName, clipped(message, LOG_MESSAGE_CHARACTERS), clipped(description, LOG_DESCRIPTION_CHARACTERS)
-    )
+    return LogEntry(level.logLevelName, clipped(message, MESSAGE_CHARACTERS), clipped(rest, DESCRIPTION_CHARACTERS))
 
 
 class Logs:

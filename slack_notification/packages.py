@@ -98,7 +98,7 @@ def _version(name: str) -> str:
 
 
 def _numbers(version: str) -> Tuple[int, ...]:
-    numbers = re.match(r"[\d.]*", version.rstrip()).group()  # type: ignore[union-attr] # matches anything
+    numbers = re.match(r"[\d.]*", version).group()  # type: ignore[union-attr] # matches anything
     return tuple(int(number or 0) for number in re.sub(r"(\.0*)*$", "", numbers).split("."))
 
 
