@@ -26,12 +26,11 @@ Words:
 
 import argparse
 import contextlib
-import datetime
 import os
 import signal
 import sys
 import time
-from typing import TYPE_CHECKING, Any, Callable, List, Optional, Sequence
+from typing import TYPE_CHECKING, Any, Optional, Sequence
 
 from slack_notification.errors import (
     EXIT_CANNOT_WORK,
@@ -42,22 +41,18 @@ from slack_notification.errors import (
     Failure,
     RunError,
 )
-from slack_notification.lock import Held, only_run
+from slack_notification.lock import Held, leave_to_other_run, only_run
 from slack_notification.packages import IHUB_PARAMETERS_FILE, faults, refuse_import, use_packages
 
 if TYPE_CHECKING:  # the parts below need packages, which a scheduled run installs first
     from slack_notification.calls import Interruption
+    from slack_notification.delivery import DeliveryRun
+    from slack_notification.integration_log import Logs
     from slack_notification.journal import Journal
     from slack_notification.onevizion_api import OneVizion
-    from slack_notification.pending import Pending
     from slack_notification.settings import Settings
 
 VERSION = "2.0.0"
-LONG_RUN = datetime.timedelta(hours=1)  # a run that lasts longer than this is worth a look
-
-if __name__ == "__main__":
-    # A Ctrl-C while the packages load should end the program, not print where the import was.
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def main(arguments: Sequence[str], interruption: "Optional[Interruption]" = None) -> int:
@@ -66,31 +61,20 @@ def main(arguments: Sequence[str], interruption: "Optional[Interruption]" = None
     :param arguments: the command line, without the program's name
     :param interruption: what ends the run early
     """
-    scheduled = os.path.exists(IHUB_PARAMETERS_FILE)
+    scheduled, warning = os.path.exists(IHUB_PARAMETERS_FILE), ""
     options = parse_arguments(arguments, sys.stdout if scheduled else sys.stderr)
-    looks_only = options.check or options.dry_run or options.send_test is not None
-    delivers = not looks_only and options.resend is None
-    with only_run() as held:
-        warning = ""
+    with contextlib.ExitStack() as lock:
+        held = lock.enter_context(only_run())
         if not use_packages(scheduled) and held.alone:
             from slack_notification.installation import install_packages
 
             warning = install_packages()
+        if options.looks_only:  # nothing is changed, and a run may start meanwhile
+            lock.close()
         try:
-            from slack_notification.calls import Interruption
-            from slack_notification.integration_log import Logs, read_platform
-        except Exception as error:  # a broken package can raise anything
-            refuse_import(error, scheduled, held.alone, delivers)
-        interruption = interruption or Interruption()
-        if not looks_only:
-            if delivers:  # elsewhere nothing is at stake, and Ctrl-C ends the program at once
-                interruption.listen()
-            with Logs(read_platform(delivers)) as logs:
-                log_problems(warning, held.problem)
-                return end_well(logs, interruption, lambda: change_queue(options, held, logs, interruption))
-    with Logs(read_platform(delivers)) as logs:  # without the lock: nothing is changed
-        log_problems(warning)
-        return end_well(logs, interruption, lambda: look(options, logs, interruption))
+            return run(options, held, warning, interruption)
+        except Exception as error:  # a package that is missing or broken can raise anything
+            refuse_import(error, scheduled, held.alone, options.delivers)
 
 
 def parse_arguments(arguments: Sequence[str], errors: Any) -> argparse.Namespace:
@@ -99,116 +83,79 @@ def parse_arguments(arguments: Sequence[str], errors: Any) -> argparse.Namespace
     :param errors: the stream for the usage
     :raises SystemExit: status 2 and the usage for anything unknown, 0 for --help and --version
     """
-    parser = argparse.ArgumentParser(
-        prog="module.py",
-        description="Deliver the pending notifications of one OneVizion Notification Service to Slack.",
-        epilog="Exit status: 0 everything was delivered, 1 something was not, 2 the run could not do its work.",
-        allow_abbrev=False,
-    )
+    about = "Deliver the pending notifications of one OneVizion Notification Service to Slack."
+    statuses = "Exit status: 0 everything was delivered, 1 something was not, 2 the run could not do its work."
+    parser = argparse.ArgumentParser("module.py", description=about, epilog=statuses, allow_abbrev=False)
     modes = parser.add_mutually_exclusive_group()
     modes.add_argument("--check", action="store_true", help="check the settings, OneVizion and Slack; send nothing")
     modes.add_argument("--dry-run", action="store_true", help="print what would be sent; send and change nothing")
     modes.add_argument("--send-test", metavar="CHANNEL", help="post a test message to a channel; touch no queue")
-    modes.add_argument(
-        "--resend",
-        metavar="ID",
-        nargs="+",
-        help="make records pending again (4711 or 4711-4720); the next run sends them",
-    )
+    again = "make records pending again (4711 or 4711-4720); the next run sends them"
+    modes.add_argument("--resend", metavar="ID", nargs="+", help=again)
     parser.add_argument("--raw", action="store_true", help="with --dry-run: print the JSON that Slack would get")
-    parser.add_argument(
-        "--settings", metavar="FILE", default="settings.json", help="read FILE instead of settings.json"
-    )
+    parser.add_argument("--settings", metavar="FILE", default="settings.json", help="read FILE instead of %(default)s")
     parser.add_argument("--version", action="version", version="Slack-notification %s" % VERSION)
     with contextlib.redirect_stderr(errors):
         options = parser.parse_args(arguments)
         if options.raw and not options.dry_run:  # it was meant to change nothing
             parser.error("--raw goes with --dry-run only")
+    options.looks_only = options.check or options.dry_run or options.send_test is not None  # changes nothing
+    options.delivers = not options.looks_only and options.resend is None
     return options
 
 
-def log_problems(*problems: str) -> None:
-    """Log what is no reason to end the run; the first line of each is the message, the others are its details."""
-    for problem in filter(None, problems):
-        first, *details = problem.split("\n")
-        LOG.warning(first, extra={"details": details})
+def run(options: argparse.Namespace, held: Held, warning: str, interruption: "Optional[Interruption]") -> int:
+    """Open the logs, do what the command line asks for, log why that could not be done, and return the exit status."""
+    from slack_notification.calls import Interruption
+    from slack_notification.integration_log import Logs, read_platform
+
+    interruption = interruption or Interruption()
+    if options.delivers:  # elsewhere nothing is at stake, and Ctrl-C ends the program at once
+        interruption.listen()
+    platform, status = read_platform(options.delivers), EXIT_CANNOT_WORK
+    with Logs(platform, interruption) as logs:
+        for problem in filter(None, [platform.problem, warning, "" if options.looks_only else held.problem]):
+            LOG.warning(problem)
+        try:
+            status = act(options, held, logs, interruption)
+        except (Failure, RunError) as error:
+            (LOG.warning if interruption.requested() else LOG.error)(str(error))
+        except Exception as error:
+            if isinstance(error, ImportError) or faults():  # of a package that only some runs need
+                raise
+            # Else a bug of ours: its traceback belongs into the log, where no secret gets through.
+            LOG.exception("a fault in this module: report it to its developers")
+        return EXIT_SIGNAL_BASE + interruption.signal_number if interruption.requested() else status
 
 
-def end_well(logs: Any, interruption: "Interruption", work: Callable[[], int]) -> int:
-    """Return the exit status of the work, and log why it could not be done; a signal has an exit status of its own."""
-    status = EXIT_CANNOT_WORK
-    try:
-        status = work()
-    except RunError as error:
-        LOG.error(str(error), extra={"details": error.details})
-    except Failure as failure:
-        (LOG.warning if interruption.requested() else LOG.error)(str(failure))
-    except Exception as error:
-        if isinstance(error, ImportError) or faults():  # of a package that only some runs need
-            refuse_import(error, os.path.exists(IHUB_PARAMETERS_FILE))
-        # Else a bug of ours: its traceback belongs into the log, where no secret gets through.
-        LOG.exception("a fault in this module: report it to its developers")
-    finally:
-        if interruption.requested():
-            logs.finish_soon()
-    return EXIT_SIGNAL_BASE + interruption.signal_number if interruption.requested() else status
-
-
-def look(options: argparse.Namespace, logs: Any, interruption: "Interruption") -> int:
-    """Do what changes nothing in OneVizion, and return the exit status."""
-    from slack_notification import admin
+def act(options: argparse.Namespace, held: Held, logs: "Logs", interruption: "Interruption") -> int:
+    """Try what an admin wants to try, or deliver the queue, or make records pending again; return the exit status."""
+    from slack_notification.journal import Journal
+    from slack_notification.onevizion_api import OneVizion
     from slack_notification.settings import load_settings
 
+    if not options.delivers:
+        from slack_notification import admin
     if options.check:
         return admin.check(options.settings, interruption, logs)
     settings = load_settings(options.settings)
     logs.hide(settings.secrets())
     if options.dry_run:
         return admin.dry_run(settings, interruption, logs.say, options.raw)
-    return admin.send_test(options.send_test, settings, interruption, logs.say, VERSION)
-
-
-def change_queue(options: argparse.Namespace, held: Held, logs: Any, interruption: "Interruption") -> int:
-    """Deliver what is pending, or make records pending again, unless another run is at work."""
-    from slack_notification.journal import Journal
-    from slack_notification.onevizion_api import OneVizion
-    from slack_notification.settings import load_settings
-
-    settings = load_settings(options.settings)
-    logs.hide(settings.secrets())
+    if options.send_test is not None:
+        return admin.send_test(options.send_test, settings, interruption, logs.say, VERSION)
     onevizion = OneVizion(settings, interruption)
     logs.connect(onevizion.add_log_entry)
     if not held.alone:
-        return leave_to_other_run(held, options.resend is None)
+        return leave_to_other_run(held, options.delivers)
     with contextlib.closing(Journal()) as journal:
-        if options.resend is not None:
-            from slack_notification import admin
-
+        if not options.delivers:
             return admin.resend(options.resend, onevizion, journal, logs.say)
-        return deliver_queue(settings, onevizion, journal, interruption)
+        return deliver(settings, onevizion, journal, interruption)
 
 
-def leave_to_other_run(held: Held, delivers: bool) -> int:
-    """Say that another run is at work; one that lasts for long is worth a warning and exit status 1.
-
-    Not `delivers`: the other run does not do what this one was started for.
-    """
-    since = " since %s UTC" % held.since.strftime("%Y-%m-%d %H:%M:%S") if held.since else ""
-    text = "another run is in progress in this directory%s: nothing was done"
-    if not delivers:
-        LOG.error(text + "; start this command again when it has ended", since)
-        return EXIT_NOT_ALL_DELIVERED
-    if held.since is None or datetime.datetime.now(datetime.timezone.utc) - held.since < LONG_RUN:
-        LOG.info(text, since)
-        return EXIT_DELIVERED
-    LOG.warning(text + "; if it does not end, interrupt it under Administer Processes", since)
-    return EXIT_NOT_ALL_DELIVERED
-
-
-def deliver_queue(
-    settings: "Settings", onevizion: "OneVizion", journal: "Journal", interruption: "Interruption"
-) -> int:
-    """Deliver what is pending, and return the exit status.
+def deliver(settings: "Settings", onevizion: "OneVizion", journal: "Journal", interruption: "Interruption") -> int:
+    """Deliver what is pending, log what became of it, and return the exit status.
 
     :raises Failure: before anything was done to the queue
     """
@@ -217,57 +164,54 @@ def deliver_queue(
     started_at = time.monotonic()
     LOG.info("Slack-notification %s started", VERSION)
     pending, unended = read_pending(onevizion, settings.service_id, journal)
-    if pending and not interruption.requested():
-        LOG.info("%d record(s) pending for service %d", len(pending), settings.service_id)
-        status = deliver_pending(settings, onevizion, journal, interruption, pending, started_at)
-    else:
-        status = EXIT_DELIVERED
-        nothing = "nothing is pending for service %d: " % settings.service_id
-        how = "interrupted: " if interruption.requested() else nothing
-        text = "%sdelivered 0, failed 0, left pending %d in %.1f s"
+    if not pending or interruption.requested():
+        how = "interrupted" if interruption.requested() else "nothing is pending for service %d" % settings.service_id
+        text = "%s: delivered 0, failed 0, left pending %d in %.1f s"
         LOG.info(text, how, len(pending), time.monotonic() - started_at)
-    return max(status, EXIT_NOT_ALL_DELIVERED) if unended else status
-
-
-def deliver_pending(
-    settings: "Settings",
-    onevizion: "OneVizion",
-    journal: "Journal",
-    interruption: "Interruption",
-    pending: "List[Pending]",
-    started_at: float,
-) -> int:
-    """Deliver these records, log what became of them, and return the exit status."""
+        return EXIT_NOT_ALL_DELIVERED if unended else EXIT_DELIVERED
+    LOG.info("%d record(s) pending for service %d", len(pending), settings.service_id)
     # Imported here: a run with nothing to deliver does without these packages, which are half of what it would cost.
-    from slack_notification.attachments import Attachments
-    from slack_notification.delivery import DeliveryRun
     from slack_notification.outcomes import summarize
-    from slack_notification.slack_api import Slack, ask_identity
-    from slack_notification.workers import Workers
 
     if any(each.record.html for each in pending):
         import slack_notification.html_mail  # noqa: F401 (where its parser is broken, the queue stays as it is)
-    slack_api = Slack(settings, interruption)
     try:
-        scopes = ask_identity(slack_api).scopes  # a dead token must leave the queue as it is
+        delivery = delivery_run(settings, onevizion, journal, interruption)
     except Failure as failure:
         (LOG.warning if interruption.requested() else LOG.error)(str(failure))
         LOG.warning("delivered 0, failed 0, left pending %d", len(pending))
         return EXIT_CANNOT_WORK
+    try:
+        delivery.run(pending)
+    finally:
+        how = "interrupted: " if interruption.requested() else ""
+        everything = summarize(how, delivery.deliveries, list(delivery.outcomes.unsaved), time.monotonic() - started_at)
+    if delivery.workers.error:
+        return EXIT_CANNOT_WORK
+    return EXIT_DELIVERED if everything and not unended else EXIT_NOT_ALL_DELIVERED
+
+
+def delivery_run(
+    settings: "Settings", onevizion: "OneVizion", journal: "Journal", interruption: "Interruption"
+) -> "DeliveryRun":
+    """Return what delivers records.
+
+    :raises Failure: Slack refuses the token, or does not answer, or the app may not post
+    """
+    from slack_notification.attachments import Attachments
+    from slack_notification.delivery import DeliveryRun
+    from slack_notification.slack_api import Slack, ask_identity
+    from slack_notification.workers import Workers
+
+    slack_api = Slack(settings, interruption)
+    scopes = ask_identity(slack_api).scopes
     workers = Workers(interruption)
     files = Attachments(onevizion, slack_api, workers, settings.upload_attachments, scopes)
     if files.scope_is_missing:  # then no message may refer to a file
         settings = settings._replace(upload_attachments=False)
-    run = DeliveryRun(settings, onevizion, slack_api, journal, workers, files.share, files.finish)
-    try:
-        run.run(pending)
-    finally:
-        how = "interrupted: " if interruption.requested() else ""
-        everything = summarize(how, run.deliveries, list(run.outcomes.unsaved), time.monotonic() - started_at)
-    if workers.error:
-        return EXIT_CANNOT_WORK
-    return EXIT_DELIVERED if everything else EXIT_NOT_ALL_DELIVERED
+    return DeliveryRun(settings, onevizion, slack_api, journal, workers, files.share, files.finish)
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # a Ctrl-C while packages load shall not print where the import was
     raise SystemExit(main(sys.argv[1:]))

@@ -3,7 +3,7 @@
 import logging
 import math
 import re
-from typing import Any, Optional, Sequence
+from typing import Any, Optional
 
 EXIT_DELIVERED = 0
 EXIT_NOT_ALL_DELIVERED = 1
@@ -20,11 +20,7 @@ QUOTED_CHARACTERS = 80  # enough to recognise a channel or a name, little enough
 
 
 class RunError(Exception):
-    """The run cannot do its work. `str()` tells an admin what to repair; `details` are further lines."""
-
-    def __init__(self, text: str, details: Sequence[str] = ()) -> None:
-        super().__init__(text)
-        self.details = list(details)
+    """The run cannot do its work. `str()` tells an admin what to repair, in one line or more."""
 
 
 class Failure(Exception):

@@ -9,12 +9,13 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 from typing import Any, Iterator, List, Sequence
 
 from .errors import EXIT_SIGNAL_BASE
-from .packages import HERE, MARK, PACKAGES, REQUIREMENTS_FILE, mark, put_first, refuse, wanted_mark
+from .packages import HERE, MARK, PACKAGES, REQUIREMENTS_FILE, mark, refuse, wanted_mark
 
-# What is being made, or on its way out. A name with the process's number: a pip that outlived its run writes elsewhere.
+# What is being made, or on its way out. Behind it stands the time: a pip that outlived its run writes elsewhere.
 ASIDE = os.path.join(HERE, ".slack-notification.packages-")
 PROCESS_LIMIT_SECONDS = 600  # pip may have to build a package; below the 15 minutes after which a run ends itself
 LAST_WORDS_LINES = 5  # pip says at its end what went wrong
@@ -40,7 +41,7 @@ def install_packages() -> str:
             text = "The Python packages could not be installed, and some are missing or too old:"
             refuse([text] + reasons + wrong, scheduled=True)
     else:
-        put_first(PACKAGES)
+        sys.path.insert(0, PACKAGES)
     text = "The Python packages could not be installed: the run uses those that are there"
     return "\n".join([text] + reasons) if reasons else ""
 
@@ -51,22 +52,26 @@ def install() -> List[str]:
     Whenever it is killed, PACKAGES is whole, or the next call finds the whole one aside. To be called under the lock.
     """
     wanted = wanted_mark()  # requirements.txt may change while pip works
-    aside = glob.glob(glob.escape(ASIDE) + "*")
-    whole = [directory for directory in aside if mark(directory) == wanted]
-    fresh = whole[0] if whole else ASIDE + str(os.getpid())
-    old = fresh + ".old"
+    all_aside = glob.escape(ASIDE) + "*"
+    whole = [directory for directory in glob.glob(all_aside) if mark(directory) == wanted]
+    fresh = whole[0] if whole else "%s%f" % (ASIDE, time.time())
+    pip = [sys.executable, "-m", "pip", "install", "--no-input", "--disable-pip-version-check", "--target", fresh]
     try:
-        _remove([directory for directory in aside if directory != fresh])
-        says = [] if whole else _fill(fresh, wanted)
-        if says:
-            return says
+        if not whole:
+            says = last_words([*pip, "-r", REQUIREMENTS_FILE]) or check(fresh)
+            if says:
+                return says
+            with open(os.path.join(fresh, MARK), "wb") as file:
+                file.write(wanted)
         if os.path.exists(PACKAGES):
-            os.rename(PACKAGES, old)
+            os.rename(PACKAGES, fresh + ".old")
         os.rename(fresh, PACKAGES)
     except OSError as error:
         return ["%s: %s" % (type(error).__name__, error.strerror)]
     finally:
-        _remove([fresh, old] if os.path.exists(PACKAGES) else [])
+        for directory in glob.glob(all_aside):
+            if os.path.exists(PACKAGES) or mark(directory) != wanted:
+                shutil.rmtree(directory, ignore_errors=True)
     return []
 
 
@@ -80,38 +85,20 @@ def last_words(command: Sequence[str]) -> List[str]:
     # PIP_USER: the setting --user cannot go with --target. COLUMNS: pip folds no address, so that it is found below.
     environment = dict(os.environ, PIP_USER="0", COLUMNS="10000")
     with tempfile.TemporaryFile() as output, _ended_by_signals():
+        streams: Any = {"stdin": subprocess.DEVNULL, "stdout": output, "stderr": subprocess.STDOUT}
         try:
-            status: Any = subprocess.run(
-                command,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                env=environment,
-                timeout=PROCESS_LIMIT_SECONDS,
-            ).returncode
+            status = subprocess.run(command, env=environment, timeout=PROCESS_LIMIT_SECONDS, **streams).returncode
         except subprocess.TimeoutExpired:
             return ["did not end within %d s" % PROCESS_LIMIT_SECONDS]
         output.seek(0)
         text = re.sub(r"://\S*@", "://***@", output.read().decode("utf-8", "replace"))
+    if status == 0:
+        return []
     lines = ["".join(filter(str.isprintable, line)) for line in text.splitlines() if line.strip()]
     said = [line[:LAST_WORDS_CHARACTERS] for line in lines[-LAST_WORDS_LINES:]]
     if status < 0:
         said.append("ended by signal %d" % -status)
-    return (said or ["ended with status %s" % status]) if status else []
-
-
-def _fill(fresh: str, wanted: bytes) -> List[str]:
-    command = [sys.executable, "-m", "pip", "install", "--no-input", "--disable-pip-version-check"]
-    says = last_words(command + ["--target", fresh, "-r", REQUIREMENTS_FILE]) or check(fresh)
-    if not says:
-        with open(os.path.join(fresh, MARK), "wb") as file:
-            file.write(wanted)
-    return says
-
-
-def _remove(directories: Sequence[str]) -> None:
-    for directory in directories:
-        shutil.rmtree(directory, ignore_errors=True)
+    return said or ["ended with status %s" % status]
 
 
 @contextlib.contextmanager

@@ -36,14 +36,14 @@ def use_packages(scheduled: bool) -> bool:
 
     :raises SystemExit: status 2 when started by hand, after saying what is wrong
     """
-    if not scheduled:
-        wrong = faults(importing=False)
-        if wrong:
-            refuse(wrong, scheduled)
+    if scheduled:
+        if mark(PACKAGES) != wanted_mark():
+            return False
+        sys.path.insert(0, PACKAGES)
         return True
-    if mark(PACKAGES) != wanted_mark():
-        return False
-    put_first(PACKAGES)
+    wrong = faults(importing=False)
+    if wrong:
+        refuse(wrong, scheduled)
     return True
 
 
@@ -57,7 +57,7 @@ def refuse_import(error: Exception, scheduled: bool, alone: bool = True, deliver
     if scheduled and not alone:
         print("another run is in progress in this directory, and installs the packages: nothing was done")
         raise SystemExit(EXIT_DELIVERED if delivers else EXIT_NOT_ALL_DELIVERED)
-    if scheduled and os.path.exists(os.path.join(PACKAGES, MARK)):
+    if scheduled and mark(PACKAGES):
         os.remove(os.path.join(PACKAGES, MARK))
     refuse(faults() or ["A Python package is broken: %s" % _line(error)], scheduled)
 
@@ -71,16 +71,15 @@ def faults(importing: bool = True) -> List[str]:
 
 def _fault(importing: bool, name: str, low: str, high: str) -> str:
     version, (module, used) = _version(name), USED.get(name, (name, "__name__"))
+    if not version and not importlib.util.find_spec(module.split(".")[0]):
+        return "%s is missing" % name
     if version and not _numbers(low) <= _numbers(version) < _numbers(high):
         age = "old" if _numbers(version) < _numbers(low) else "new"
         return "%s is too %s (has %s, needs >=%s,<%s)" % (name, age, version, low, high)
-    if not importing:
-        return "" if importlib.util.find_spec(module.split(".")[0]) else "%s is missing" % name
     try:
-        operator.attrgetter(used)(importlib.import_module(module))
+        if importing:
+            operator.attrgetter(used)(importlib.import_module(module))
     except Exception as error:  # a broken package can raise anything
-        if not version and isinstance(error, ImportError) and error.name == module.split(".")[0]:
-            return "%s is missing" % name
         return "%s is broken (%s)" % (name, _line(error))
     return ""
 
@@ -99,7 +98,7 @@ def _version(name: str) -> str:
 
 
 def _numbers(version: str) -> Tuple[int, ...]:
-    numbers = re.match(r"[\d.]*", version.rstrip()).group()  # type: ignore[union-attr] # matches anything
+    numbers = re.match(r"[\d.]*", version).group()  # type: ignore[union-attr] # matches anything
     return tuple(int(number or 0) for number in re.sub(r"(\.0*)*$", "", numbers).split("."))
 
 
@@ -109,26 +108,18 @@ def _line(error: Exception) -> str:
 
 def refuse(lines: Sequence[str], scheduled: bool) -> NoReturn:
     """End the program with status 2 and these lines: on stderr, and under the scheduler on stdout, which is logged."""
-    if not scheduled:
-        from sysconfig import get_path
+    from sysconfig import get_path
 
+    if scheduled:
+        advice = "The next run tries to install the packages again"
+    elif sys.prefix == sys.base_prefix and os.path.exists(os.path.join(get_path("stdlib"), "EXTERNALLY-MANAGED")):
+        advice = "This Python is the system's: make .venv with the README's first command, and use its Python"
+    else:
         force = "--force-reinstall " if any(" is broken" in line for line in lines) else ""
         advice = "Install what the module needs: %s -m pip install %s-r %s" % (sys.executable, force, REQUIREMENTS_FILE)
-        if sys.prefix == sys.base_prefix and os.path.exists(os.path.join(get_path("stdlib"), "EXTERNALLY-MANAGED")):
-            advice = "This Python is the system's: make .venv with the README's first command, and use its Python"
-    else:
-        advice = "The next run tries to install the packages again"
-    lines = [*lines, advice]
     for stream in [sys.stdout, sys.stderr] if scheduled else [sys.stderr]:
-        print("\n".join(lines), file=stream, flush=True)
+        print("\n".join([*lines, advice]), file=stream, flush=True)
     raise SystemExit(EXIT_CANNOT_WORK)
-
-
-def put_first(directory: str) -> None:
-    """Let the packages of a directory win over those of this Python."""
-    sys.path.insert(0, directory)
-    # Not importlib.invalidate_caches(), which imports importlib.metadata.
-    sys.path_importer_cache.pop(directory, None)
 
 
 def wanted_mark() -> bytes:

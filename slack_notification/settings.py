@@ -1,10 +1,11 @@
 """The settings: read, checked, complete."""
 
+import contextlib
 import difflib
 import json
 import os
 import re
-from typing import Any, Callable, Dict, List, NamedTuple, NoReturn, Tuple
+from typing import Any, Dict, List, NamedTuple, NoReturn
 
 import jsonschema
 
@@ -13,13 +14,6 @@ from .packages import HERE
 
 SCHEMA_FILE = os.path.join(HERE, "settings_schema.json")
 CURLY_QUOTES = "“”„‟‘’«»"
-# What a setting in quotes is taken for, by the schema's type: how it must look, and what makes the value of it.
-IN_QUOTES: Dict[str, Tuple[str, Callable[[str], Any]]] = {
-    "integer": (r"-?[0-9]{1,18}\Z", int),
-    "number": (r"-?[0-9]{1,18}(\.[0-9]{1,18})?\Z", float),
-    "boolean": (r"(?i)(true|false)\Z", lambda text: text.lower() == "true"),
-}
-EMPTY = {"string": "", "integer": 0}  # for a required setting that has no valid value: --check goes on without it
 
 
 class Settings(NamedTuple):
@@ -67,48 +61,45 @@ def read_json_object(path: str) -> Dict[str, Any]:
     if not text.lstrip().startswith(("{", "//", "/*", "#")):
         raise RunError("%s is not a JSON object: it must begin with { and end with }" % name)
     try:
-        values: Dict[str, Any] = json.loads(text, parse_constant=refuse)
+        return dict(json.loads(text, parse_constant=refuse))
     except json.JSONDecodeError as error:
         raise RunError("%s is not valid JSON: %s" % (name, json_fault(text, error))) from error
     except (ValueError, RecursionError) as error:
         raise RunError("%s is not valid JSON: copy the example from the README and fill it in" % name) from error
-    return values
 
 
 def json_fault(text: str, error: json.JSONDecodeError) -> str:
     """Return what is wrong with a JSON text, in the words of somebody who edits it by hand."""
     before, after = text[: error.pos].rstrip(), text[error.pos :].lstrip()
     line, line_before = error.lineno, before.count("\n") + 1
-    open_string = error.msg.startswith("Unterminated string") or re.match(r"[\r\n]", text[error.pos :])
     # Python 3.13 points at the comma itself, older ones behind it.
-    if (before.endswith(",") and after[:1] in ("}", ",", "")) or re.match(r",\s*[}\]]", after):
-        return "a comma too many in line %d: delete it" % (line if after.startswith(",") else line_before)
-    if before[-1:] in ("{", "[") and after.startswith(","):
-        return "a comma too many in line %d: delete it" % line
-    wrong = re.search("[%s]" % CURLY_QUOTES, text.split("\n")[line - 1]) if open_string else None
-    wrong = wrong or re.match("[%s']" % CURLY_QUOTES, after)
-    if wrong:
-        return '%s in line %d: write straight double quotation marks (")' % (wrong.group(), line)
-    if after.startswith(("//", "/*", "#")):
-        return "a comment in line %d: JSON has none, delete it" % line
-    if not after:
-        return "} is missing at the end"
-    if open_string or (re.match("Expecting (value|property|':')", error.msg) and after[0].isalnum()):
-        return "a quotation mark is missing in line %d" % line
-    if error.msg.startswith("Expecting ',' delimiter") and (line_before < line or after[0] == '"'):
-        return "a comma is missing in line %d" % line_before
-    if error.msg.startswith("Extra data"):
-        return "there is text after the last } (line %d): delete it" % line
-    return "%s (line %d, column %d): correct that line or the one before it" % (error.msg, line, error.colno)
+    comma = re.match(r",[},]?\Z|[{\[],\Z", before[-1:] + after[:1]) or re.match(r",\s*[}\]]", after)
+    open_string = error.msg.startswith("Unterminated string") or re.match(r"[\r\n]", text[error.pos :])
+    quotes = re.search("[%s]" % CURLY_QUOTES, text.split("\n")[line - 1]) if open_string else None
+    quotes = quotes or re.match("[%s']" % CURLY_QUOTES, after)
+    no_quote = open_string or (re.match("Expecting (value|property|':')", error.msg) and after[:1].isalnum())
+    no_comma = error.msg.startswith("Expecting ',' delimiter") and (line_before < line or after[:1] == '"')
+    faults = [
+        (comma, "a comma too many in line %d: delete it" % (line if after.startswith(",") else line_before)),
+        (quotes, '%s in line %d: write straight double quotation marks (")' % (quotes and quotes.group(), line)),
+        (after.startswith(("//", "/*", "#")), "a comment in line %d: JSON has none, delete it" % line),
+        (not after, "} is missing at the end"),
+        (no_quote, "a quotation mark is missing in line %d" % line),
+        (no_comma, "a comma is missing in line %d" % line_before),
+        (error.msg.startswith("Extra data"), "there is text after the last } (line %d): delete it" % line),
+    ]
+    other = "%s (line %d, column %d): correct that line or the one before it" % (error.msg, line, error.colno)
+    return next((text for found, text in faults if found), other)
 
 
 def unquoted(values: Dict[str, Any], schema: Dict[str, Any]) -> Dict[str, Any]:
     """Return the settings with numbers and booleans in quotes taken as what they are."""
     result = dict(values)
-    for key, value in values.items():
-        kind = schema["properties"].get(key, {}).get("type")
-        if isinstance(value, str) and kind in IN_QUOTES and re.match(IN_QUOTES[kind][0], value.strip()):
-            result[key] = IN_QUOTES[kind][1](value.strip())
+    for key, rule in schema["properties"].items():
+        if rule["type"] != "string" and isinstance(values.get(key), str):
+            fraction = float if rule["type"] == "number" else str  # "1.0" stays a text, which is no whole number
+            with contextlib.suppress(ValueError, RecursionError):
+                result[key] = json.loads(values[key].strip().lower(), parse_float=fraction)
     return result
 
 
@@ -123,7 +114,7 @@ def settings_problems(values: Dict[str, Any], schema: Dict[str, Any]) -> Dict[st
     for key, rule in schema["properties"].items():
         if key in schema["required"] and key not in values:
             problems[key] = "%s is missing: expected %s" % (key, rule["description"])
-        elif key in wrong and isinstance(values[key], str) and values[key] and not values[key].strip("*"):
+        elif key in wrong and re.fullmatch(r"\*+", str(values[key])):
             problems[key] = "%s still has the placeholder of the example: expected %s" % (key, rule["description"])
         elif key in wrong:
             problems[key] = "%s is not valid: expected %s" % (key, rule["description"])
@@ -143,9 +134,8 @@ def warnings_of(values: Dict[str, Any], schema: Dict[str, Any]) -> List[str]:
     if isinstance(address, str) and re.search(r"[^:/\s][/?#]+[^/\s]", address):
         warnings.append("ovUrl: what follows the host name is ignored; the module uses %s" % base_url(address))
     if isinstance(token, str) and token.strip().startswith("xoxe."):
-        warnings.append(
-            "slackBotToken works for twelve hours only (token rotation): make a new app from the README's manifest"
-        )
+        text = "slackBotToken works for twelve hours only (token rotation): make a new app from the README's manifest"
+        warnings.append(text)
     return warnings
 
 
@@ -162,8 +152,7 @@ def make_settings(values: Dict[str, Any], schema: Dict[str, Any]) -> Settings:
     What is not given comes from the schema's defaults; a required setting that is not given is empty.
     """
     rules = schema["properties"]
-    given: Dict[str, Any] = {key: EMPTY[rules[key]["type"]] for key in schema["required"]}
-    given.update({key: rule["default"] for key, rule in rules.items() if "default" in rule})
+    given = {key: rule.get("default", 0 if rule["type"] == "integer" else "") for key, rule in rules.items()}
     given.update(unquoted(values, schema))
     return Settings(
         ov_url=base_url(given["ovUrl"]),
@@ -190,6 +179,6 @@ def load_settings(path: str) -> Settings:
         LOG.warning(warning)
     problems = settings_problems(values, schema)
     if problems:
-        name = os.path.basename(path)
-        raise RunError("%s has mistakes; correct these settings:" % name, list(problems.values()))
+        text = "%s has mistakes; correct these settings:\n%s"
+        raise RunError(text % (os.path.basename(path), "\n".join(problems.values())))
     return make_settings(values, schema)
