@@ -7,15 +7,14 @@ import signal
 import socket
 import threading
 import time
-from typing import Any, Callable, Dict, List, Optional, Sequence, TypeVar
+from typing import Any, Callable, Dict, List, Sequence, TypeVar
 
 import requests
-import requests.adapters
-from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.exceptions import HTTPError
 
 from .errors import PROGRESS, Failure
+from .network_errors import AUTHORITIES
 
 Answer = TypeVar("Answer")
 
@@ -157,85 +156,72 @@ CUT_OFF = (requests.RequestException, HTTPError)
 NO_ANSWER = CUT_OFF + (OSError, ValueError, TypeError)
 
 
-class Connecting:
-    """Marks what goes wrong before a connection is there: nothing of the request has been sent then."""
+class FreshConnections(queue.LifoQueue):  # type: ignore[type-arg] # Python 3.6 has no LifoQueue[Any]
+    """A pool's idle connections; one that has been idle for too long is closed, so that it connects anew."""
 
-    def connect(self) -> None:
-        try:
-            super().connect()  # type: ignore[misc] # of the connection that this is mixed into
-        except Exception as error:
-            error.connecting = self  # type: ignore[attr-defined] # see was_sent
-            raise
+    def _put(self, connection: Any) -> None:
+        super()._put((connection, time.monotonic()))
 
-
-class PlainConnection(Connecting, HTTPConnection):
-    """A connection over http."""
+    def _get(self) -> Any:
+        connection, idle_since = super()._get()
+        if connection is not None and time.monotonic() - idle_since > IDLE_LIMIT_SECONDS:
+            connection.close()
+        return connection
 
 
-class TLSConnection(Connecting, HTTPSConnection):
-    """A connection over https, through a proxy too."""
+def careful(pool_class: Any) -> Any:
+    """Return one of urllib3's classes of pools with the above, and with connections that mark their own errors."""
+
+    class Connection(pool_class.ConnectionCls):  # type: ignore[misc]
+        def connect(self) -> None:
+            try:
+                super().connect()
+            except Exception as error:
+                error.connecting = self  # type: ignore[attr-defined] # nothing is sent yet, see was_sent
+                raise
+
+    class Pool(pool_class):  # type: ignore[misc]
+        ConnectionCls, QueueCls = Connection, FreshConnections
+
+    return Pool
 
 
-class FreshConnections:
-    """Closes a pooled connection that has been idle for too long, instead of using it again."""
-
-    # Both methods exist in urllib3 1 and 2, which have no public way to limit how long a connection may be idle.
-    def _put_conn(self, conn: Any) -> None:
-        if conn is not None:
-            conn.idle_since = time.monotonic()
-        super()._put_conn(conn)  # type: ignore[misc] # of the pool that this is mixed into
-
-    def _get_conn(self, timeout: Optional[float] = None) -> Any:
-        conn = super()._get_conn(timeout)  # type: ignore[misc]
-        if time.monotonic() - getattr(conn, "idle_since", math.inf) > IDLE_LIMIT_SECONDS:
-            conn.close()
-        return conn
-
-
-class HTTPPool(FreshConnections, HTTPConnectionPool):
-    """Connections to one host over http."""
-
-    ConnectionCls = PlainConnection
-
-
-class HTTPSPool(FreshConnections, HTTPSConnectionPool):
-    """Connections to one host over https."""
-
-    ConnectionCls = TLSConnection
+POOLS = {"http": careful(HTTPConnectionPool), "https": careful(HTTPSConnectionPool)}
 
 
 class Adapter(requests.adapters.HTTPAdapter):  # type: ignore[misc] # requests has no types here
-    """requests' adapter with the pools above, also behind a proxy."""
+    """requests' adapter with the pools above, through the proxy that the environment names for a host, if any."""
 
     def init_poolmanager(self, *arguments: Any, **options: Any) -> None:
         """Make the pools of direct connections (see HTTPAdapter)."""
         super().init_poolmanager(*arguments, **options)
-        self.poolmanager.pool_classes_by_scheme = {"http": HTTPPool, "https": HTTPSPool}
+        self.poolmanager.pool_classes_by_scheme = POOLS
 
     def proxy_manager_for(self, proxy: str, **options: Any) -> Any:
         """Return the pools of connections through a proxy (see HTTPAdapter); those of PySocks are of its own."""
         manager = super().proxy_manager_for(proxy, **options)
         if not proxy.lower().startswith("socks"):
-            manager.pool_classes_by_scheme = {"http": HTTPPool, "https": HTTPSPool}
+            manager.pool_classes_by_scheme = POOLS
         return manager
 
-    def build_response(self, request: Any, response: Any) -> Any:
+    def send(self, request: Any, **options: Any) -> Any:
         """Return the answer (see HTTPAdapter); before urllib3 2, one that is cut off would count as a whole one."""
-        response.enforce_content_length = True
-        return super().build_response(request, response)
+        options["proxies"] = requests.utils.get_environ_proxies(request.url)
+        response = super().send(request, **options)
+        response.raw.enforce_content_length = True
+        return response
 
 
 class Session(requests.Session):  # type: ignore[misc]
     """A session that takes proxies and certificate authorities from the environment, and credentials from nowhere.
 
-    It waits for limited times, and follows a redirect only where that is asked for. requests itself knows
-    REQUESTS_CA_BUNDLE and CURL_CA_BUNDLE; SSL_CERT_FILE counts where neither is set.
+    It waits for limited times, and follows a redirect only where that is asked for.
     """
 
     def __init__(self) -> None:
         super().__init__()
-        self.auth: Any = lambda request: request  # without an auth of its own, requests looks into ~/.netrc
-        self.verify = os.environ.get("SSL_CERT_FILE") or True
+        self.trust_env = False  # requests would also look for credentials, in ~/.netrc
+        self.verify: Any = next(filter(None, map(os.environ.get, AUTHORITIES)), True)
         for scheme in ("https://", "http://"):
             self.mount(scheme, Adapter(pool_maxsize=CONNECTIONS))
 
@@ -243,13 +229,3 @@ class Session(requests.Session):  # type: ignore[misc]
         """Return the answer to a request (see requests)."""
         limits = (CONNECT_TIMEOUT_SECONDS, READ_TIMEOUT_SECONDS)
         return super().request(*arguments, **dict({"timeout": limits, "allow_redirects": False}, **options))
-
-    def merge_environment_settings(self, *arguments: Any) -> Any:
-        """Return what the environment says; before 2.28, an empty variable would make requests trust any server."""
-        settings = super().merge_environment_settings(*arguments)
-        return dict(settings, verify=settings["verify"] or self.verify)
-
-    def rebuild_auth(self, prepared_request: Any, response: Any) -> None:
-        """Take the credentials to no other host (requests would also look into ~/.netrc here)."""
-        if self.should_strip_auth(response.request.url, prepared_request.url):
-            prepared_request.headers.pop("Authorization", None)
