@@ -1,5 +1,6 @@
 """How a call to a service is made: one kind of HTTP session, a limit in time, repeats, and the end by a signal."""
 
+import json
 import math
 import os
 import queue
@@ -7,7 +8,7 @@ import signal
 import socket
 import threading
 import time
-from typing import Any, Callable, Dict, List, Sequence, TypeVar
+from typing import Any, Callable, Sequence, Set
 
 import requests
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
@@ -15,8 +16,6 @@ from urllib3.exceptions import HTTPError
 
 from .errors import PROGRESS, Failure
 from .network_errors import AUTHORITIES
-
-Answer = TypeVar("Answer")
 
 CONNECT_TIMEOUT_SECONDS = 10
 READ_TIMEOUT_SECONDS = 30  # between two bytes; what a call may take in all is limited by Interruption.within
@@ -43,8 +42,8 @@ class Interruption:
         self._requested = threading.Event()
         self._abandoned = False
         self._end_at = math.inf  # of time.monotonic; a call that begins later is not made
-        self._waiting: Dict[threading.Thread, queue.Queue[Any]] = {}  # for the answer of a call, by its thread
-        self._wake: List[Callable[[], None]] = []
+        self._waiting: Set[queue.Queue[Any]] = set()  # for the answers of calls
+        self.wake: Callable[[], None] = lambda: None  # called, in another thread, when the run is interrupted
 
     def listen(self) -> None:
         """Let SIGTERM and SIGINT interrupt from now on (main thread only)."""
@@ -68,8 +67,7 @@ class Interruption:
             self.signal_number = signal_number
             self._end_at = time.monotonic() + FINISH_SECONDS + SAVE_ALL_SECONDS
             self._requested.set()
-            for wake in self._wake:
-                wake()
+            self.wake()
             timer = threading.Timer(FINISH_SECONDS, self.abandon)
             timer.daemon = True
             timer.start()
@@ -82,17 +80,13 @@ class Interruption:
         """Wait so many seconds, or until the run is interrupted."""
         self._requested.wait(seconds)
 
-    def call_when_requested(self, wake: Callable[[], None]) -> None:
-        """Have a function called, in another thread, when the run is interrupted."""
-        self._wake.append(wake)
-
     def within(
         self,
         seconds: float,
-        call: Callable[[], Answer],
+        call: Callable[[], Any],
         pauses: Sequence[float] = (),
         may_repeat: Callable[[Failure], bool] = lambda failure: True,
-    ) -> Answer:
+    ) -> Any:
         """Return what a blocking call returns, or raise what it raises.
 
         The call has a thread of its own. One that takes longer is left behind there, and ends with the program: neither
@@ -106,48 +100,46 @@ class Interruption:
 
         def work() -> None:
             try:
-                answers.put((self._repeat(call, pauses, may_repeat), None))
+                answers.put((self._repeat(call, pauses, may_repeat, answers), None))
             except BaseException as error:  # raised below, in the thread that waits
                 answers.put((None, error))
 
-        if seconds > SHORT_SECONDS and time.monotonic() > self._end_at:
-            raise TimeoutError("no answer before the run had to end")
-        thread = threading.Thread(target=work, name="call", daemon=True)
         if seconds > SHORT_SECONDS:
-            self._waiting[thread] = answers
-        thread.start()
+            if time.monotonic() > self._end_at:
+                raise TimeoutError("no answer before the run had to end")
+            self._waiting.add(answers)
+        threading.Thread(target=work, name="call", daemon=True).start()
         try:
             answer, error = answers.get(timeout=min(seconds, SAVE_SECONDS) if self._abandoned else seconds)
         except queue.Empty:
             raise TimeoutError("no answer in %d s" % seconds) from None
         finally:
-            self._waiting.pop(thread, None)
+            self._waiting.discard(answers)
         if error is not None:
             raise error
-        return answer  # type: ignore[no-any-return] # a queue has one type for all its items
-
-    def abandon(self) -> None:
-        """Let nobody wait any longer for the calls that are under way, unless they are short ones."""
-        self._abandoned = True
-        for answers in list(self._waiting.values()):
-            answers.put((None, TimeoutError("no answer before the run had to end")))
+        return answer
 
     def _repeat(
-        self, call: Callable[[], Answer], pauses: Sequence[float], may_repeat: Callable[[Failure], bool]
-    ) -> Answer:
+        self, call: Callable[[], Any], pauses: Sequence[float], may_repeat: Callable[[Failure], bool], answers: Any
+    ) -> Any:
         for pause in pauses:
             try:
                 return call()
             except Failure as failure:
                 if not may_repeat(failure):
                     raise
-                wanted = failure.wait_seconds
-                seconds = pause if wanted is None or math.isnan(wanted) else min(max(pause, wanted), WAIT_LIMIT_SECONDS)
+                seconds = min(max(pause, failure.wait_seconds), WAIT_LIMIT_SECONDS)
                 PROGRESS.info("waiting %g s before asking again: %s", seconds, failure)
             self.wait(seconds)
-            if threading.current_thread() not in self._waiting:
+            if answers not in self._waiting:
                 raise TimeoutError("given up meanwhile")  # or it would change something behind the run's back
         return call()
+
+    def abandon(self) -> None:
+        """Let nobody wait any longer for the calls that are under way, unless they are short ones."""
+        self._abandoned = True
+        for answers in list(self._waiting):
+            answers.put((None, TimeoutError("no answer before the run had to end")))
 
 
 # What a request raises whose answer is cut off: requests lets some errors of urllib3 through.
@@ -229,3 +221,12 @@ class Session(requests.Session):  # type: ignore[misc]
         """Return the answer to a request (see requests)."""
         limits = (CONNECT_TIMEOUT_SECONDS, READ_TIMEOUT_SECONDS)
         return super().request(*arguments, **dict({"timeout": limits, "allow_redirects": False}, **options))
+
+
+def read_json(response: requests.Response, kind: type) -> Any:
+    """Return the JSON in an answer's body, which is UTF-8 whatever the header says; None where it is no `kind`."""
+    try:
+        value = json.loads(response.content.decode("utf-8-sig"))
+    except (ValueError, RecursionError):
+        return None
+    return value if isinstance(value, kind) else None

@@ -61,7 +61,7 @@ def was_sent(error: BaseException) -> bool:
 
 
 def chain(error: Optional[BaseException]) -> List[BaseException]:
-    """Return an exception and those while which it was raised, the innermost last: they hold all that it wraps."""
+    """Return an exception and those that were handled when it was raised, the innermost last: what it wraps."""
     found: List[BaseException] = []
     while error is not None and error not in found:
         found.append(error)
