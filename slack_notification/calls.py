@@ -5,7 +5,6 @@ import math
 import os
 import queue
 import signal
-import socket
 import threading
 import time
 from typing import Any, Callable, Sequence, Set
@@ -16,6 +15,8 @@ from urllib3.exceptions import HTTPError
 
 from .errors import PROGRESS, Failure
 from .network_errors import AUTHORITIES
+
+Decision = Callable[[Failure], bool]
 
 CONNECT_TIMEOUT_SECONDS = 10
 READ_TIMEOUT_SECONDS = 30  # between two bytes; what a call may take in all is limited by Interruption.within
@@ -40,26 +41,18 @@ class Interruption:
     def __init__(self) -> None:
         self.signal_number = 0
         self._requested = threading.Event()
-        self._abandoned = False
+        self._limit_seconds = math.inf  # of each call
         self._end_at = math.inf  # of time.monotonic; a call that begins later is not made
         self._waiting: Set[queue.Queue[Any]] = set()  # for the answers of calls
         self.wake: Callable[[], None] = lambda: None  # called, in another thread, when the run is interrupted
 
     def listen(self) -> None:
         """Let SIGTERM and SIGINT interrupt from now on (main thread only)."""
-        reader, writer = socket.socketpair()
-        writer.setblocking(False)
-
-        def watch() -> None:
-            while True:
-                self.interrupt(reader.recv(1)[0])
-
-        # The interpreter writes the signal's number to the socket and a thread of its own reads it: a handler that took
-        # a lock could wait for ever for the very code that it interrupted.
-        signal.set_wakeup_fd(writer.detach())
+        reader, writer = os.pipe()
         for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda number, frame: None)
-        threading.Thread(target=watch, name="signals", daemon=True).start()
+            signal.signal(number, lambda number, frame: os.write(writer, bytes([number])))
+        # A handler that took a lock could wait for ever for the very code that it interrupted: a thread takes them.
+        threading.Thread(target=lambda: self.interrupt(os.read(reader, 1)[0]), name="signals", daemon=True).start()
 
     def interrupt(self, signal_number: int) -> None:
         """End the run: nothing new is begun, and a call under way has FINISH_SECONDS. The first signal counts."""
@@ -81,11 +74,7 @@ class Interruption:
         self._requested.wait(seconds)
 
     def within(
-        self,
-        seconds: float,
-        call: Callable[[], Any],
-        pauses: Sequence[float] = (),
-        may_repeat: Callable[[Failure], bool] = lambda failure: True,
+        self, seconds: float, call: Callable[[], Any], pauses: Sequence[float] = (), may_repeat: Decision = bool
     ) -> Any:
         """Return what a blocking call returns, or raise what it raises.
 
@@ -110,7 +99,7 @@ class Interruption:
             self._waiting.add(answers)
         threading.Thread(target=work, name="call", daemon=True).start()
         try:
-            answer, error = answers.get(timeout=min(seconds, SAVE_SECONDS) if self._abandoned else seconds)
+            answer, error = answers.get(timeout=min(seconds, self._limit_seconds))
         except queue.Empty:
             raise TimeoutError("no answer in %d s" % seconds) from None
         finally:
@@ -119,9 +108,7 @@ class Interruption:
             raise error
         return answer
 
-    def _repeat(
-        self, call: Callable[[], Any], pauses: Sequence[float], may_repeat: Callable[[Failure], bool], answers: Any
-    ) -> Any:
+    def _repeat(self, call: Callable[[], Any], pauses: Sequence[float], may_repeat: Decision, answers: Any) -> Any:
         for pause in pauses:
             try:
                 return call()
@@ -137,7 +124,7 @@ class Interruption:
 
     def abandon(self) -> None:
         """Let nobody wait any longer for the calls that are under way, unless they are short ones."""
-        self._abandoned = True
+        self._limit_seconds = SAVE_SECONDS
         for answers in list(self._waiting):
             answers.put((None, TimeoutError("no answer before the run had to end")))
 
@@ -185,22 +172,19 @@ class Adapter(requests.adapters.HTTPAdapter):  # type: ignore[misc] # requests h
     """requests' adapter with the pools above, through the proxy that the environment names for a host, if any."""
 
     def init_poolmanager(self, *arguments: Any, **options: Any) -> None:
-        """Make the pools of direct connections (see HTTPAdapter)."""
         super().init_poolmanager(*arguments, **options)
         self.poolmanager.pool_classes_by_scheme = POOLS
 
     def proxy_manager_for(self, proxy: str, **options: Any) -> Any:
-        """Return the pools of connections through a proxy (see HTTPAdapter); those of PySocks are of its own."""
         manager = super().proxy_manager_for(proxy, **options)
-        if not proxy.lower().startswith("socks"):
+        if not proxy.lower().startswith("socks"):  # PySocks has connections of its own
             manager.pool_classes_by_scheme = POOLS
         return manager
 
     def send(self, request: Any, **options: Any) -> Any:
-        """Return the answer (see HTTPAdapter); before urllib3 2, one that is cut off would count as a whole one."""
         options["proxies"] = requests.utils.get_environ_proxies(request.url)
         response = super().send(request, **options)
-        response.raw.enforce_content_length = True
+        response.raw.enforce_content_length = True  # before urllib3 2, a body that is cut would count as a whole one
         return response
 
 
@@ -218,7 +202,6 @@ class Session(requests.Session):  # type: ignore[misc]
             self.mount(scheme, Adapter(pool_maxsize=CONNECTIONS))
 
     def request(self, *arguments: Any, **options: Any) -> Any:
-        """Return the answer to a request (see requests)."""
         limits = (CONNECT_TIMEOUT_SECONDS, READ_TIMEOUT_SECONDS)
         return super().request(*arguments, **dict({"timeout": limits, "allow_redirects": False}, **options))
 

@@ -41,10 +41,8 @@ class Failure(Exception):
         self, text: str, retryable: bool = False, ends_run: bool = False, code: str = "", wait_seconds: float = 0.0
     ) -> None:
         super().__init__(text)
-        self.retryable = retryable
-        self.ends_run = ends_run
-        self.code = code
-        self.wait_seconds = wait_seconds
+        self.retryable, self.ends_run = retryable, ends_run
+        self.code, self.wait_seconds = code, wait_seconds
 
 
 def quoted(value: Any) -> str:

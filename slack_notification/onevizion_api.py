@@ -2,6 +2,7 @@
 
 import email.message
 import email.utils
+import functools
 import os
 import re
 from typing import Any, BinaryIO, Dict, List, NamedTuple, Optional, Sequence
@@ -85,12 +86,9 @@ class OneVizion:
         doing = "read the users"
         params = {"user_ids": ",".join(map(str, user_ids))}
         answer = self._call("GET", "/api/internal/users", doing, "ADMIN_USERS R", params=params)
-        trackors = {}
-        for user in data_of(answer, list, doing):
-            user_id = whole_number(user.get("userId")) if isinstance(user, dict) else None
-            if user_id is not None:
-                trackors[user_id] = whole_number(user.get("trackorId"))
-        return trackors
+        users = [user for user in data_of(answer, list, doing) if isinstance(user, dict)]
+        known = [user for user in users if whole_number(user.get("userId")) is not None]
+        return {int(user["userId"]): whole_number(user.get("trackorId")) for user in known}
 
     def field_of_trackor(self, trackor_id: int, field: str) -> UserField:
         """Return a trackor's key and the value of a field, "" where it has none.
@@ -111,8 +109,8 @@ class OneVizion:
         if answer.status_code == 403:
             text = "give the account R on the user trackor type and on the tab that holds the field: it cannot read %s"
             raise Failure(text % field, code="field")
-        values = data_of(answer, dict, doing)
-        by_name = {key.upper(): "" if value is None else str(value) for key, value in values.items()}
+        values = data_of(answer, dict, doing).items()
+        by_name = {key.upper(): "" if value is None else str(value) for key, value in values}
         if field.upper() not in by_name:
             raise Failure(NO_DATA % doing, retryable=True)
         return UserField(by_name.get("TRACKOR_KEY", ""), by_name[field.upper()])
@@ -167,9 +165,7 @@ class OneVizion:
 
         :raises Failure: that ends the run, where too many such calls in a row failed
         """
-
-        def ask() -> requests.Response:
-            return self._ask(method, path, doing, privilege, **options)
+        ask = functools.partial(self._ask, method, path, doing, privilege, **options)
 
         def may_repeat(failure: Failure) -> bool:
             # A read is not worth the time of a run that shall end; a status is.
@@ -180,14 +176,12 @@ class OneVizion:
         try:
             answer = self._within(seconds, doing, ask, RETRY_PAUSES_SECONDS, may_repeat)
         except Failure as failure:
-            if not failure.retryable:
+            if failure.retryable:
+                self._failed_in_a_row.append(failure)
+            if len(self._failed_in_a_row) < FAILED_CALLS_LIMIT:
                 raise
-            self._failed_in_a_row.append(failure)
-            failed = len(self._failed_in_a_row)
-            if failed < FAILED_CALLS_LIMIT:
-                raise
-            text = "%s (%d calls in a row failed)"
-            raise Failure(text % (failure, failed), retryable=True, ends_run=True) from failure
+            text = "%s (%d calls in a row failed)" % (failure, len(self._failed_in_a_row))
+            raise Failure(text, retryable=True, ends_run=True) from failure
         self._failed_in_a_row.clear()
         return answer
 
@@ -219,7 +213,9 @@ class OneVizion:
                 raise requests.ConnectionError("cut off in its head")
         except NO_ANSWER as error:
             raise self._unreachable(doing, error) from error
-        page = whole and is_page(answer)
+        # A login or maintenance page comes with status 200, and did nothing.
+        html = str(answer.headers.get("Content-Type")).startswith("text/html")
+        page = whole and (html or answer.content[:100].lstrip().startswith(b"<"))
         if (done and not page) or answer.status_code in accept:
             return answer
         answer.close()
@@ -263,12 +259,6 @@ def data_of(answer: requests.Response, kind: type, doing: str) -> Any:
     if value is None:
         raise Failure(NO_DATA % doing, retryable=True)
     return value
-
-
-def is_page(response: requests.Response) -> bool:
-    """Tell whether a body is a page for people. A login or maintenance page comes with status 200, and did nothing."""
-    kind = str(response.headers.get("Content-Type", ""))
-    return kind.startswith("text/html") or response.content[:100].lstrip().startswith(b"<")
 
 
 def attachment_name(content_disposition: Optional[str]) -> str:

@@ -170,10 +170,7 @@ def temporary(text: str, perhaps_posted: bool) -> Failure:
 
 
 def ask_identity(slack_api: Slack) -> Identity:
-    """Return who the token belongs to.
-
-    :raises Failure: Slack refuses the token, or does not answer, or the app may not post
-    """
+    """Return who the token belongs to; raise Failure where the app may not post, too."""
     identity = slack_api.identity()
     if identity.scopes is not None and "chat:write" not in identity.scopes:
         raise slack_failure("missing_scope", "chat:write", posting=False)
