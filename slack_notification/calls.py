@@ -16,7 +16,7 @@ from urllib3.exceptions import HTTPError
 from .errors import PROGRESS, Failure
 from .network_errors import AUTHORITIES
 
-Decision = Callable[[Failure], bool]
+Decision = Callable[[Failure], bool]  # whether to make a call again that failed so
 
 CONNECT_TIMEOUT_SECONDS = 10
 READ_TIMEOUT_SECONDS = 30  # between two bytes; what a call may take in all is limited by Interruption.within
@@ -82,7 +82,6 @@ class Interruption:
         requests' timeouts, which count between bytes, nor a host name that does not resolve have a limit in all.
 
         :param pauses: in seconds: the call is made again after each of them, or later if the service says so
-        :param may_repeat: tells of a Failure of the call whether to make it again
         :raises TimeoutError: no answer after so many seconds, or when an interrupted run had to end
         """
         answers: queue.Queue[Any] = queue.Queue()
@@ -171,8 +170,8 @@ POOLS = {"http": careful(HTTPConnectionPool), "https": careful(HTTPSConnectionPo
 class Adapter(requests.adapters.HTTPAdapter):  # type: ignore[misc] # requests has no types here
     """requests' adapter with the pools above, through the proxy that the environment names for a host, if any."""
 
-    def init_poolmanager(self, *arguments: Any, **options: Any) -> None:
-        super().init_poolmanager(*arguments, **options)
+    def __init__(self) -> None:
+        super().__init__(pool_maxsize=CONNECTIONS)
         self.poolmanager.pool_classes_by_scheme = POOLS
 
     def proxy_manager_for(self, proxy: str, **options: Any) -> Any:
@@ -199,7 +198,7 @@ class Session(requests.Session):  # type: ignore[misc]
         self.trust_env = False  # requests would also look for credentials, in ~/.netrc
         self.verify: Any = next(filter(None, map(os.environ.get, AUTHORITIES)), True)
         for scheme in ("https://", "http://"):
-            self.mount(scheme, Adapter(pool_maxsize=CONNECTIONS))
+            self.mount(scheme, Adapter())
 
     def request(self, *arguments: Any, **options: Any) -> Any:
         limits = (CONNECT_TIMEOUT_SECONDS, READ_TIMEOUT_SECONDS)

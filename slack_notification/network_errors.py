@@ -3,7 +3,6 @@
 import http.client
 import os
 import re
-import socket
 import ssl
 from typing import List, Optional
 
@@ -46,7 +45,7 @@ REASONS = (
     ),
 )
 AUTHORITIES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE")  # the first one that is set counts
-NOT_CONNECTED = (NewConnectionError, ConnectTimeoutError)
+NOT_CONNECTED = (NewConnectionError, ConnectTimeoutError, http.client.InvalidURL)
 
 
 def was_sent(error: BaseException) -> bool:
@@ -56,8 +55,7 @@ def was_sent(error: BaseException) -> bool:
     # requests raises an OSError of no other class for a file with certificate authorities that is missing.
     if isinstance(error, (ValueError, TypeError)) or type(error) is OSError:
         return False
-    not_begun = NOT_CONNECTED + (http.client.InvalidURL,)
-    return not any(hasattr(cause, "connecting") or isinstance(cause, not_begun) for cause in chain(error))
+    return not any(hasattr(cause, "connecting") or isinstance(cause, NOT_CONNECTED) for cause in chain(error))
 
 
 def chain(error: Optional[BaseException]) -> List[BaseException]:
@@ -105,7 +103,7 @@ def words_of(cause: BaseException) -> str:
         return "the proxy answered %s" % answer.group(1)
     if isinstance(cause, TimeoutError) and str(cause).startswith("no answer"):
         return str(cause)
-    if isinstance(cause, socket.timeout) or "Timeout" in type(cause).__name__:
+    if "timeout" in type(cause).__name__.lower():
         return "timed out"
     text = str(cause.strerror or "") if isinstance(cause, OSError) else ""
     if isinstance(cause, ssl.SSLError):  # "[SSL: KRB5_S_TKT_NYV] unexpected eof while reading (_ssl.c:852)"

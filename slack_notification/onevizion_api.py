@@ -47,7 +47,6 @@ class OneVizion:
 
     def __init__(self, settings: Settings, interruption: Interruption) -> None:
         self.url = settings.ov_url
-        self._host = urlsplit(settings.ov_url).netloc
         self._interruption = interruption
         self._failed_in_a_row: List[Failure] = []  # calls are made side by side: append and clear need no lock
         self._session = Session()
@@ -96,8 +95,7 @@ class OneVizion:
         :raises Failure: with code "field" where OneVizion knows no such field, or does not let this account read it
             (its documents: 404 means an unknown field or an unknown trackor, and the body says which)
         """
-        doing = "read the field %s of trackor %d" % (field, trackor_id)
-        path = "/api/v3/trackors/%d" % trackor_id
+        doing, path = "read the field %s of trackor %d" % (field, trackor_id), "/api/v3/trackors/%d" % trackor_id
         answer = self._call("GET", path, doing, "", accept=(403, 404), params={"fields": field})
         if answer.status_code == 404:
             text = str(answer.content, "utf-8", "replace")
@@ -105,7 +103,7 @@ class OneVizion:
                 raise Failure("correct channelField in the settings: OneVizion knows no field %s" % field, code="field")
             if re.search(r"\b%d\b" % trackor_id, text):
                 raise Failure("link the user to another trackor: trackor %d does not exist" % trackor_id)
-            raise self._refusal(answer, doing, "", path)
+            raise self._refusal(answer, doing, "")
         if answer.status_code == 403:
             text = "give the account R on the user trackor type and on the tab that holds the field: it cannot read %s"
             raise Failure(text % field, code="field")
@@ -161,9 +159,8 @@ class OneVizion:
     def _call(
         self, method: str, path: str, doing: str, privilege: str, seconds: float = CALL_LIMIT_SECONDS, **options: Any
     ) -> requests.Response:
-        """Return what `_ask` does. All but a POST, which cannot be done twice, is repeated after what may pass.
-
-        :raises Failure: that ends the run, where too many such calls in a row failed
+        """Return what `_ask` does. All but a POST, which would count twice, is asked again after what may pass, and
+        ends the run where too many calls in a row failed.
         """
         ask = functools.partial(self._ask, method, path, doing, privilege, **options)
 
@@ -219,17 +216,18 @@ class OneVizion:
         if (done and not page) or answer.status_code in accept:
             return answer
         answer.close()
-        raise Failure(NO_DATA % doing, retryable=True) if page else self._refusal(answer, doing, privilege, path)
+        raise Failure(NO_DATA % doing, retryable=True) if page else self._refusal(answer, doing, privilege)
 
     def _unreachable(self, doing: str, error: BaseException) -> Failure:
-        what, reason = "OneVizion (%s) could not be reached to %s" % (self._host, doing), network_reason(error)
+        what = "OneVizion (%s) could not be reached to %s" % (urlsplit(self.url).netloc, doing)
+        reason = network_reason(error)
         if correction(error):
             return Failure("%s: %s" % (reason, what), ends_run=True)
         setting = "HTTPS_PROXY" if "proxy" in reason else "ovUrl"
         text = "check %s and the network: %s: %s" % (setting, what, reason)
         return Failure(text, retryable=True, code="unreachable")
 
-    def _refusal(self, answer: requests.Response, doing: str, privilege: str, path: str) -> Failure:
+    def _refusal(self, answer: requests.Response, doing: str, privilege: str) -> Failure:
         """Return what an HTTP status that is no success means. The body is not shown: it may be anything."""
         status = answer.status_code
         what = "OneVizion answered %d when asked to %s" % (status, doing)
@@ -240,17 +238,13 @@ class OneVizion:
             text = "give the account " + privilege + ": %s"
         elif 300 <= status < 400:
             text = "check ovUrl: %s (a redirect, often to a login page)"
-        elif status == 404 and path.startswith(QUEUE + "/"):
+        elif status == 404 and QUEUE + "/" in answer.url:
             text = "OneVizion has no record with this id, or ovUrl is wrong: %s"
         elif status in (404, 405):
             text = "check ovUrl: %s"
-        return Failure(
-            text % what,
-            retryable=status < 400 or status in (404, 405, 408, 429) or status >= 500,
-            ends_run=status in (401, 403),
-            code=str(status),
-            wait_seconds=retry_after_seconds(answer.headers.get("Retry-After")),
-        )
+        retryable = status < 400 or status in (404, 405, 408, 429) or status >= 500
+        wait_seconds = retry_after_seconds(answer.headers.get("Retry-After"))
+        return Failure(text % what, retryable, status in (401, 403), str(status), wait_seconds)
 
 
 def data_of(answer: requests.Response, kind: type, doing: str) -> Any:

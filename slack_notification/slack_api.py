@@ -19,7 +19,6 @@ from .slack_errors import NO_CHANNEL, NO_PERSON, POSTED_ANYWAY, TEMPORARY, conce
 
 RETRY_PAUSES_SECONDS = (1.0, 2.0, 4.0)  # between tries of a call that may be repeated
 POST = "chat.postMessage"
-FORM = "application/x-www-form-urlencoded"
 
 
 class Identity(NamedTuple):
@@ -56,10 +55,7 @@ class Slack(slack.WebClient):  # type: ignore[misc] # slackclient has no types
             PROGRESS.info("the package slack here is slack_sdk's, not slackclient's; the module works with both")
 
     def identity(self) -> Identity:
-        """Return who the token belongs to; asks again where Slack does not answer (auth.test changes nothing).
-
-        :raises Failure: Slack refuses the token (`ends_run`), or does not answer (`retryable`)
-        """
+        """Return who the token belongs to; raise a Failure where Slack refuses it (`ends_run`) or does not answer."""
         answer = self._call("auth.test", {})
         scopes = answer.headers.get("x-oauth-scopes")
         granted = None if scopes is None else {scope.strip() for scope in scopes.split(",")}
@@ -89,10 +85,7 @@ class Slack(slack.WebClient):  # type: ignore[misc] # slackclient has no types
             raise
 
     def share_file(self, name: str, content: BinaryIO, posted: Posted) -> None:
-        """Share a file in the thread of a message, in Slack's three steps. The app must be a member of the channel.
-
-        :param content: open at its end
-        """
+        """Share a file, open at its end, in the thread of a message. The app must be a member of the channel."""
         length = str(content.tell())
         content.seek(0)
         upload = self._call("files.getUploadURLExternal", {"filename": name, "length": length})
@@ -134,7 +127,7 @@ class Slack(slack.WebClient):  # type: ignore[misc] # slackclient has no types
     def _perform_urllib_http_request(self, *, url: str, args: Dict[str, Any]) -> Dict[str, Any]:
         """Post a form, and return status, headers and body of an answer that is a success; else raise Failure."""
         posting = url.endswith("/" + POST)
-        headers = dict(args["headers"], **{"Content-Type": FORM})  # slackclient says that it is JSON
+        headers = {**args["headers"], "Content-Type": "application/x-www-form-urlencoded"}  # slackclient says: JSON
         try:
             response = self._transport.post(url, data=args["params"], headers=headers)
         except NO_ANSWER as error:

@@ -129,20 +129,12 @@ def concerns_blocks(code: str) -> bool:
 
 
 def slack_failure(code: str, needed: str = "", posting: bool = True) -> Failure:
-    """Return what an error code of Slack means: what to do first, then the code.
-
-    :param needed: the scope that missing_scope asks for
-    :param posting: whether the call was chat.postMessage
-    """
+    """Return what an error code means: what to do first, then the code. `needed`: the scope that is missing."""
     what, advice = meaning(code)
     if advice == ADD_SCOPE:
         advice = ADD_SCOPE % ("scope %s" % needed if needed else "missing scope")
     elif code == "not_in_channel" and not posting:
         advice = INVITE_FOR_FILES
-    return Failure(
-        "%s (Slack: %s)" % (advice or (POSTED_ANYWAY if posting else LOOK_AT_STATUS), code),
-        retryable=what in (RETRY_NOT_POSTED, RETRY_PERHAPS_POSTED),
-        # Without the scope for files, messages still arrive.
-        ends_run=what == END_RUN and not needed.startswith("files:"),
-        code=code,
-    )
+    text = "%s (Slack: %s)" % (advice or (POSTED_ANYWAY if posting else LOOK_AT_STATUS), code)
+    ends_run = what == END_RUN and not needed.startswith("files:")  # without the scope for files, messages still arrive
+    return Failure(text, what in (RETRY_NOT_POSTED, RETRY_PERHAPS_POSTED), ends_run, code)
