@@ -258,13 +258,12 @@ def data_of(answer: requests.Response, kind: type, doing: str) -> Any:
 def attachment_name(content_disposition: Optional[str]) -> str:
     """Return the file name in a Content-Disposition header, fit to be shown; "" where there is none.
 
-    `filename*` goes before `filename` (RFC 6266). A name that is cut keeps its extension.
+    `filename*` goes before `filename` (RFC 6266); get_params puts it last. A name that is cut keeps its extension.
     """
     header = email.message.Message()
     header["Content-Disposition"] = re.sub("[\r\n]", " ", content_disposition or "")
     try:
-        parameters = header.get_params([], "Content-Disposition")  # those with a * come last, without it
-        names = [value for key, value in parameters if key.lower() == "filename"]
+        names = [value for key, value in header.get_params([], "Content-Disposition") if key.lower() == "filename"]
         name = email.utils.collapse_rfc2231_value(names[-1]) if names else ""
     except (ValueError, LookupError):  # an encoding that does not exist
         name = "attachment"
