@@ -6,7 +6,7 @@ from typing import List, Optional, Set, Tuple
 
 from .channels import Delivery
 from .errors import LOG, PROGRESS, Failure, quoted
-from .onevizion_api import File, OneVizion
+from .onevizion_api import OneVizion
 from .slack_api import Slack
 from .workers import Workers
 
@@ -74,16 +74,15 @@ class Attachments:
         name = REST_FILE_NAME if blob_id is None else "file %d" % blob_id
         try:
             with tempfile.TemporaryFile() as content:
+                title = REST_FILE_NAME
                 if blob_id is None:
                     content.write(delivery.rest.encode("utf-8", "replace"))
-                    file = File(REST_FILE_NAME, content.tell())
                 else:
-                    file = await self._workers.in_worker(self._onevizion.fetch_file, blob_id, content)
-                    name = "file %s" % quoted(file.name)
-                if file.size_bytes == 0:
+                    title = await self._workers.in_worker(self._onevizion.fetch_file, blob_id, content)
+                    name = "file %s" % quoted(title)
+                if content.tell() == 0:
                     raise Failure("it is empty, and Slack accepts no empty files")
-                content.seek(0)
-                await self._workers.in_worker(self._slack.share_file, file, content, delivery.thread)
+                await self._workers.in_worker(self._slack.share_file, title, content, delivery.thread)
         except Failure as failure:
             if failure.code == "missing_scope":
                 self._turn_off()

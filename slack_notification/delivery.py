@@ -2,7 +2,6 @@
 
 import asyncio
 import functools
-import math
 import time
 from typing import Awaitable, Callable, Dict, List, Sequence, Set, Tuple
 
@@ -10,7 +9,7 @@ from onevizion import NotifQueueStatus
 
 from .calls import CALL_LIMIT_SECONDS
 from .channels import DELIVERED, Channel, Delivery, WorkspacePace
-from .errors import LOG, PROGRESS, Failure
+from .errors import LOG, PROGRESS, RATE_LIMITED, Failure
 from .journal import Journal, digest
 from .message import Part, compose
 from .onevizion_api import OneVizion
@@ -284,7 +283,7 @@ class DeliveryRun:
                 try:
                     posted = await self.workers.in_worker(self._slack.post, target, part, thread_ts)
                 except Failure as failure:
-                    if failure.wait_seconds is None:
+                    if failure.code != RATE_LIMITED:
                         self._post_failed(delivery, failure)
                         raise
                     self._refused(delivery.channel, failure.wait_seconds)  # another one, where two became one
@@ -312,7 +311,7 @@ class DeliveryRun:
 
     def _refused(self, channel: Channel, seconds: float) -> None:
         """Let a channel wait for Slack's rate limit, or leave its records to the next run where that takes too long."""
-        if math.isnan(seconds):
+        if not seconds:
             seconds = WAIT_WITHOUT_HEADER_SECONDS * 2 ** min(channel.refusals_in_a_row, WAIT_DOUBLINGS)
         channel.refusals_in_a_row += 1
         channel.waited_seconds += max(seconds, CHANNEL_INTERVAL_SECONDS)

@@ -15,6 +15,7 @@ LOG = logging.getLogger("slack-notification")
 # OneVizion something, takes it at level Debug only.
 PROGRESS = logging.getLogger("slack-notification.progress")
 
+RATE_LIMITED = "ratelimited"
 LONGEST_WAIT_SECONDS = 7 * 24 * 3600.0  # what a service wants beyond that is a mistake, and no date for people
 QUOTED_CHARACTERS = 80  # enough to recognise a channel or a name, little enough for a line of log
 
@@ -28,23 +29,16 @@ class Failure(Exception):
 
     `str()` is the text for people, without the record's number: what to do, then what happened.
     `retryable`: another attempt may work. `ends_run`: every other record would fail the same way. `code`: Slack's error
-    code, or the HTTP status, where there was one. `wait_seconds`: the service wants to be asked again after so long
-    (math.nan: it did not say when), and did nothing; that is no failed attempt.
+    code, or the HTTP status, where there was one; RATE_LIMITED: Slack did nothing, and that is no failed attempt.
+    `wait_seconds`: the service wants to be asked again after so long; 0 where it did not say.
     """
 
     def __init__(
-        self,
-        text: str,
-        retryable: bool = False,
-        ends_run: bool = False,
-        code: str = "",
-        wait_seconds: Optional[float] = None,
+        self, text: str, retryable: bool = False, ends_run: bool = False, code: str = "", wait_seconds: float = 0.0
     ) -> None:
         super().__init__(text)
-        self.retryable = retryable
-        self.ends_run = ends_run
-        self.code = code
-        self.wait_seconds = wait_seconds
+        self.retryable, self.ends_run = retryable, ends_run
+        self.code, self.wait_seconds = code, wait_seconds
 
 
 def quoted(value: Any) -> str:
@@ -66,9 +60,9 @@ def whole_number(value: Any) -> Optional[int]:
 
 
 def retry_after_seconds(header: Optional[str]) -> float:
-    """Return the seconds that a Retry-After header asks for, within reason; math.nan where there are none above 0."""
+    """Return the seconds that a Retry-After header asks for, within reason; 0 where it asks for none."""
     try:
-        seconds = float(header or "")
+        seconds = float(header or 0)
     except ValueError:
-        return math.nan
-    return min(seconds, LONGEST_WAIT_SECONDS) if math.isfinite(seconds) and seconds > 0 else math.nan
+        return 0.0
+    return min(seconds, LONGEST_WAIT_SECONDS) if 0 < seconds < math.inf else 0.0

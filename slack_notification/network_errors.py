@@ -3,7 +3,6 @@
 import http.client
 import os
 import re
-import socket
 import ssl
 from typing import List, Optional
 
@@ -21,18 +20,12 @@ REASONS = (
         r"TLS CA certificate bundle|certificate or crl found|PEM lib",
         "correct REQUESTS_CA_BUNDLE: the file with certificate authorities that it names does not exist or is not PEM",
     ),
-    (
-        r"Missing dependencies for SOCKS",
-        "use an http:// proxy in HTTPS_PROXY: a socks5:// proxy needs the Python package PySocks",
-    ),
+    (r"for SOCKS support", "use an http:// proxy in HTTPS_PROXY: a socks5:// proxy needs the Python package PySocks"),
     (
         r"WRONG_VERSION_NUMBER|record layer failure",
         "if HTTPS_PROXY begins with https://, change that to http://: http was spoken where https was expected",
     ),
-    (
-        r"certificate has expired|not yet valid",
-        "check this server's clock: the certificate has expired or is not yet valid",
-    ),
+    (r"has expired|not yet valid", "check this server's clock: the certificate has expired or is not yet valid"),
     (r"mismatch, certificate|doesn't match", "check the address: the certificate is for another host"),
     (
         r"local issuer|self.signed",
@@ -44,14 +37,15 @@ REASONS = (
         r"certificate verify failed(.*?) \(_ssl",
         r"check REQUESTS_CA_BUNDLE and this server's clock: the certificate is not accepted\1",
     ),
-    # The last one also stands for every other ValueError and TypeError.
+    # "not an address" is what `correction` says of any other ValueError or TypeError.
     (
-        r"control characters",
+        r"control characters|not an address",
         "correct HTTPS_PROXY (http://user:password@proxy.example.com:3128, with # as %23, / as %2F, @ as %40) or the "
         "address in the settings: it is not an address",
     ),
 )
 AUTHORITIES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE")  # the first one that is set counts
+NOT_CONNECTED = (NewConnectionError, ConnectTimeoutError, http.client.InvalidURL)
 
 
 def was_sent(error: BaseException) -> bool:
@@ -59,20 +53,17 @@ def was_sent(error: BaseException) -> bool:
     if isinstance(error, requests.exceptions.InvalidHeader):  # of the answer; a ValueError otherwise is an address
         return True
     # requests raises an OSError of no other class for a file with certificate authorities that is missing.
-    bad_variable = isinstance(error, (ValueError, TypeError)) or type(error) is OSError
-    not_begun = (http.client.InvalidURL, NewConnectionError, ConnectTimeoutError)
-    begun = not any(hasattr(cause, "connecting") or isinstance(cause, not_begun) for cause in chain(error))
-    return begun and not bad_variable
+    if isinstance(error, (ValueError, TypeError)) or type(error) is OSError:
+        return False
+    return not any(hasattr(cause, "connecting") or isinstance(cause, NOT_CONNECTED) for cause in chain(error))
 
 
-def chain(error: BaseException) -> List[BaseException]:
-    """Return an exception and those that it wraps, the innermost last."""
+def chain(error: Optional[BaseException]) -> List[BaseException]:
+    """Return an exception and those that were handled when it was raised, the innermost last: what it wraps."""
     found: List[BaseException] = []
-    inner: Optional[BaseException] = error
-    while inner is not None and inner not in found:
-        found.append(inner)
-        wrapped = [getattr(inner, "reason", None)] + list(inner.args[:2]) + [inner.__cause__, inner.__context__]
-        inner = next((cause for cause in wrapped if isinstance(cause, BaseException) and cause not in found), None)
+    while error is not None and error not in found:
+        found.append(error)
+        error = error.__context__
     return found
 
 
@@ -80,14 +71,15 @@ def correction(error: BaseException) -> str:
     """Return what an admin has to correct, and why, before a call like the one that failed can work; else ""."""
     if was_sent(error):
         return ""
-    advice = REASONS[-1][1] if isinstance(error, (ValueError, TypeError)) else ""
     texts = "\n".join(map(str, chain(error)))
+    if isinstance(error, (ValueError, TypeError)):
+        texts += "\nnot an address"
     for pattern, words in REASONS:
         found = re.search(pattern, texts)
         if found:
-            advice = found.expand(words)
-            break
-    return advice.replace(AUTHORITIES[0], next(filter(os.environ.get, AUTHORITIES), AUTHORITIES[0]))
+            variable = next(filter(os.environ.get, AUTHORITIES), AUTHORITIES[0])
+            return found.expand(words).replace(AUTHORITIES[0], variable)
+    return ""
 
 
 def network_reason(error: BaseException) -> str:
@@ -98,10 +90,9 @@ def network_reason(error: BaseException) -> str:
     """
     causes = chain(error)
     words = next(filter(None, map(words_of, reversed(causes))), "the connection was cut, or the answer is not HTTP")
-    for cause in causes:
-        through = getattr(getattr(cause, "connecting", None), "proxy", None)
-        if through and isinstance(cause, (NewConnectionError, ConnectTimeoutError)):
-            words = "the proxy of HTTPS_PROXY could not be reached, %s" % words
+    proxies = [getattr(getattr(cause, "connecting", None), "proxy", None) for cause in causes]
+    if any(proxies) and any(isinstance(cause, NOT_CONNECTED) for cause in causes):
+        words = "the proxy of HTTPS_PROXY could not be reached, %s" % words
     return correction(error) or words
 
 
@@ -112,7 +103,7 @@ def words_of(cause: BaseException) -> str:
         return "the proxy answered %s" % answer.group(1)
     if isinstance(cause, TimeoutError) and str(cause).startswith("no answer"):
         return str(cause)
-    if isinstance(cause, socket.timeout) or "Timeout" in type(cause).__name__:
+    if "timeout" in type(cause).__name__.lower():
         return "timed out"
     text = str(cause.strerror or "") if isinstance(cause, OSError) else ""
     if isinstance(cause, ssl.SSLError):  # "[SSL: KRB5_S_TKT_NYV] unexpected eof while reading (_ssl.c:852)"

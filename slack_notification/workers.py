@@ -28,7 +28,7 @@ class Workers:
         self._pool = ThreadPoolExecutor(WORKERS + SPARE_WORKERS, thread_name_prefix="worker")
         asyncio.set_event_loop(self.loop)
         self.places = asyncio.Semaphore(WORKERS)  # for `in_worker`: so many posts, statuses and reads at once
-        interruption.call_when_requested(self._wake)
+        interruption.wake = self._wake
 
     def run(self, coroutine: Coroutine[Any, Any, None]) -> None:
         """Run a coroutine to its end; what is still called then is left behind."""
