@@ -22,7 +22,7 @@ LINE_ENDS = re.compile(r"(?i)</?(?:br|p|div|li|t[dhr]|table|[uo]l|pre|h[r1-6])\b
 COMMENTS = re.compile(r"(?is)<!--.*?(?:-->|\Z)|<(style|script)\b.*?(?:</\1\s*>|\Z)")
 PICTURE = re.compile("(?i)([\"'(=]\\s*data:)[\\w/+.;=-]{0,99};base64,[\\w+/=%\\s]{1000,}")
 TAG = re.compile(r"%s|<(/?)([a-z][\w:.-]*)((?:[^<>=]+|%s|=){0,999}[^<>]*)(>?)" % (COMMENTS.pattern, QUOTED.pattern))
-ANCHOR = re.compile(r"(?i)<(/?)a\b([^<>]*)>")
+ANCHOR = re.compile(r"(?i)</?a\b([^<>]*)>")
 WEB_TARGET = re.compile("(?i)\\bhref\\s*=[\\s\"']*((?:https?:|mailto:|tel:|www\\.)[^\\s\"'<>]+)")
 
 # In pieces, the text of a mail of any length takes little memory.
@@ -52,15 +52,11 @@ def _mended_tag(tag: Match[str]) -> str:
 
 def text_of_html(html: str) -> str:
     """Return the text of HTML, links as `label (url)`, by looking at nothing but its tags."""
-    target = ""
-
-    def shown(anchor: Match[str]) -> str:
-        nonlocal target
-        before, found = target, None if anchor.group(1) else WEB_TARGET.search(anchor.group(2))
-        target = " (%s)" % found.group(1) if found else ""
-        return before
-
-    text = LINE_ENDS.sub("\n", ANCHOR.sub(shown, COMMENTS.sub("", html)) + target)
-    text = re.sub(r"<[!?/a-zA-Z][^<>]*>", "", text)
+    begin, *rest = ANCHOR.split(COMMENTS.sub("", html))
+    pieces = [begin]
+    for attributes, label in zip(rest[::2], rest[1::2]):
+        target = WEB_TARGET.search(attributes)
+        pieces += [label, " (%s)" % target.group(1)] if target else [label]
+    text = re.sub(r"<[!?/a-zA-Z][^<>]*>", "", LINE_ENDS.sub("\n", "".join(pieces)))
     text = re.sub(r"&#\w{9,};?", "\ufffd", text)
     return re.sub(r"\n\s*\n+", "\n\n", re.sub("[ \t\xa0]+", " ", clean(unescape(text)))).strip()
