@@ -6,15 +6,11 @@ from typing import Callable, Dict, List, Sequence, Tuple
 
 from .rich_text import BOLD, CHARACTERS_LIMIT, Line, Run, text_of, trimmed
 
-# Slack breaks the lines of a code block where the window ends; longer ones become rubble.
-CODE_LIMIT_COLUMNS = 90
-# What is longer is no name of a value but a text.
-LABEL_LIMIT_CHARACTERS = 60
-# What is longer, with its links, is not repeated for many rows.
-SHORT_LIMIT_CHARACTERS = 200
+CODE_LIMIT_COLUMNS = 90  # Slack breaks the lines of a code block where the window ends; longer ones become rubble.
+LABEL_LIMIT_CHARACTERS = 60  # What is longer is no name of a value but a text.
+SHORT_LIMIT_CHARACTERS = 200  # What is longer, with its links, is not repeated for many rows.
 HEAD_LIMIT_ROWS = 3
-# No table that a person reads has more columns, whatever its attributes say.
-TABLE_LIMIT_COLUMNS = 100
+TABLE_LIMIT_COLUMNS = 100  # No table that a person reads has more, whatever its attributes say.
 COLONS = (":", "：")
 NAME_ENDS = (*COLONS, "?", "!", ".", "=")
 COLUMN_GAP = "  "
