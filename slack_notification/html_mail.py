@@ -55,15 +55,15 @@ def _put_in_script(runs: List[Run], begin: int, sign: str) -> None:
         runs[begin:] = [Run(sign + "("), *inner, Run(")")]
 
 
-def _is_gap(line: Line) -> bool:
-    return line.kind != "pre" and is_blank(line)
-
-
 def _spaced(lines: List[Line]) -> List[Line]:
-    """Return the lines without an empty one behind another; one is of the kind of the next."""
-    lines = [line for before, line in zip([GAP, *lines], lines) if not (_is_gap(before) and _is_gap(line))]
-    following = zip(lines, [*lines[1:], GAP])
-    return [line._replace(kind=after.kind) if _is_gap(line) else line for line, after in following]
+    """Return the lines without an empty one behind another or at the end; one is of the kind of the next."""
+    spaced = [GAP]
+    for line in reversed(lines):
+        if line.kind == "pre" or not is_blank(line):
+            spaced.append(line)
+        elif not is_blank(spaced[-1]):
+            spaced.append(line._replace(kind=spaced[-1].kind))
+    return list(reversed(spaced[1:]))
 
 
 def _number(value: Optional[str], default: int) -> int:
@@ -228,8 +228,8 @@ class _Walk:
 
     def _table(self, element: Any) -> Iterator[None]:
         rows: Dict[Any, Row] = {}
-        tables = self._look.tables + 1
-        self._look = self._look._replace(tables=tables, rows=rows if tables <= TABLES_LIMIT else None)
+        is_deep = sum(1 for _ in element.iterancestors("table")) >= TABLES_LIMIT
+        self._look = self._look._replace(rows=None if is_deep else rows)
         yield
         self._end_line()
         arranges = (element.get("role") or "").strip().lower() in ("presentation", "none")

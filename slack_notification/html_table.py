@@ -124,7 +124,7 @@ def _labelled(label: Line, value: List[Line]) -> List[Line]:
 def _records(head: List[Row], body: List[Row]) -> List[Line]:
     """Return one paragraph a row, each value behind the name of its column if there is a head."""
     names: Dict[int, List[str]] = {}
-    used = {cell.column for row in body if not _spans(row) for cell in row}
+    used = {cell.column for row in body for cell in row if len(row) > 1 or cell.width == 1}
     is_said = True  # by the names, repeated in the rows
     for cell in chain(*head):
         name, columns = " ".join(map(text_of, cell.shown)), range(cell.column, cell.column + cell.width)
@@ -140,15 +140,11 @@ def _records(head: List[Row], body: List[Row]) -> List[Line]:
         group = [cell for cell in row[:1] if cell.height > 1 and cell.is_short]
         lines += [Line()] if lines else []
         for cell in row:
-            name = "" if _spans(row) else " ".join(names.get(cell.column, []))
+            # What stands alone over several columns says something of all of them.
+            name = " ".join(names.get(cell.column, [])) if len(row) > 1 or cell.width == 1 else ""
             lines += _labelled(Line((Run(name),)), cell.lines)
         row[0].height -= 1
     return lines
-
-
-def _spans(row: Row) -> bool:
-    """Tell whether a row is one cell that says something of all columns."""
-    return len(row) == 1 and row[0].width > 1
 
 
 def _code(head: List[Row], body: List[Row], columns: List[int]) -> List[Line]:

@@ -23,6 +23,8 @@ RENAMED = {name: name + "-" for name in ["a", "b", "big", "font", "i", "s", "sma
 CELL_ENDS = "</a-></b-></font-></i->"
 ENDS = {"a": "</a->", "td": CELL_ENDS, "th": CELL_ENDS, "tr": CELL_ENDS}
 
+UNSEEN = {"title", "style", "script", "template"}
+HIDING = {"display": "none", "visibility": "hidden", "mso-hide": "all"}.items()
 HEADINGS = ["h1", "h2", "h3", "h4", "h5", "h6"]
 STYLES = dict.fromkeys(["b", "strong", "dt"] + HEADINGS, "bold")
 STYLES.update(dict.fromkeys(["i", "em", "cite", "dfn", "var"], "italic"))
@@ -130,11 +132,8 @@ def _declarations(style: str) -> Dict[str, str]:
 
 def _is_hidden(element: Any, css: Dict[str, str]) -> bool:
     """Tell whether an element with these declarations, and all in it, is not seen."""
-    if element.tag in ("title", "style", "script", "template") or "hidden" in element.attrib:
-        return True
-    if css.get("display") == "none" or css.get("visibility") == "hidden" or css.get("mso-hide") == "all":
-        return True
-    return css.get("overflow") == "hidden" and ZERO.match(css.get("max-height", "")) is not None
+    is_cut = css.get("overflow") == "hidden" and ZERO.match(css.get("max-height", ""))
+    return bool(is_cut or HIDING & css.items() or "hidden" in element.attrib or element.tag in UNSEEN)
 
 
 class Look(NamedTuple):
@@ -147,8 +146,7 @@ class Look(NamedTuple):
     quoted: bool = False
     level: int = -1  # of the list that is open, from 0
     ordered: Any = None  # that list, where it has numbers
-    tables: int = 0  # that are open
-    rows: Optional[Dict[Any, Row]] = None  # of the last of them, by their elements
+    rows: Optional[Dict[Any, Row]] = None  # of the table that is open, by their elements
     keeps_blanks: bool = False
     script: str = ""
     tiny: bool = False  # the element's own words are not seen: those within it have sizes of many kinds
