@@ -170,15 +170,15 @@ class _Walk:
     def _end_line(self) -> None:
         if not self._runs:
             return
-        runs, self._runs, is_code = merged(self._runs), [], self._look.line.kind == "pre"
-        while runs and not is_code and not runs[-1].text.strip():
+        kind, runs, self._runs = self._look.line.kind, merged(self._runs), []
+        while runs and kind != "pre" and not runs[-1].text.strip():
             runs.pop()
-        if runs and not is_code:
+        if runs and kind != "pre":
             runs[-1] = runs[-1]._replace(text=runs[-1].text.rstrip())
         line = Line(tuple(run for run in linked(runs) if run.text))
-        if is_code or not is_blank(line):
+        if kind == "pre" or not is_blank(line):
             self._place(line)
-        elif self._look.line.kind != "item":
+        elif kind != "item":
             self._look.lines.append(Line((Run(""),)))  # in a cell, there may be a line beside it
 
     def _place(self, line: Line) -> None:
@@ -260,9 +260,8 @@ class _Walk:
             self._add(" (%s)" % href)
 
     def _image(self, element: Any) -> None:
-        css = self._css[element]
-        sizes = [element.get("width"), element.get("height"), css.get("width"), css.get("height")]
-        if any(re.match(r"\s*[01](?:px)?\s*\Z", size or "") for size in sizes):
+        sizes = [said.get(name, "") for said in (element.attrib, self._css[element]) for name in ("width", "height")]
+        if any(re.match(r"\s*[01](?:px)?\s*\Z", size) for size in sizes):
             return
         alt, url = one_line(element.get("alt") or ""), link_target(element.get("src") or "")
         target = self._look.url

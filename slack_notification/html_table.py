@@ -64,11 +64,11 @@ def _placed(rows: Sequence[Row]) -> List[Row]:
         for cell in row:
             while covered.get(column, 0) > number:
                 column += 1
-            end = max(min(column + cell.width, TABLE_LIMIT_COLUMNS), column + 1)
+            end = min(column + cell.width, TABLE_LIMIT_COLUMNS)
             covered.update(dict.fromkeys(range(column, end), number + cell.height))
             # What stands alone in its row is a title of all columns.
-            cell.column, cell.width = column, end - column if len(row) > 1 else TABLE_LIMIT_COLUMNS
-            column = end
+            cell.column, cell.width = column, max(end - column, 1) if len(row) > 1 else TABLE_LIMIT_COLUMNS
+            column = max(end, column + 1)
     shown = [[cell for cell in row if cell.lines] for row in rows]
     return [row for row in shown if row]
 
