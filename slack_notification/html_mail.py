@@ -237,9 +237,10 @@ class _Walk:
             self._place(line)
 
     def _cell(self, element: Any) -> Iterator[None]:
-        rows, row = self._look.rows, element.getparent()
+        rows = self._look.rows
         if rows is None:
             return
+        row = next(element.iterancestors("tr", "table"))
         lines: List[Line] = []
         self._look = self._look._replace(lines=lines, line=Line(), level=-1, quoted=False)
         yield
