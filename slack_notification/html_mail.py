@@ -2,47 +2,68 @@
 
 import re
 from itertools import chain, islice
-from typing import Any, Callable, Dict, Iterator, List, Optional, Set, Tuple
+from typing import Any, Dict, Iterator, List, Optional, Set, Tuple
 
 from lxml import etree
 
 from .errors import PROGRESS
-from .html_look import BLOCKS, HEADINGS, PARAGRAPHS, Look, css_of, hides, letters_of, quoted, restyled, scripted
-from .html_source import COMMENTS, PICTURE, PIECES, RENAMED, mended, text_of_html
 from .html_table import Cell, Row, table_lines
-from .rich_text import Line, Run, clean, divided, host_of, is_blank, lines_of, link_target, linked, merged, one_line
+from .html_tree import HEADINGS, Look, divided_mail, letters_of, restyled, text_of_html, tree_of
+from .rich_text import BULLETS, Line, Run, clean, host_of, is_blank, lines_of, link_target, linked, merged, one_line
 
-# Deeper, the parser gives up; no mail that a person wrote is.
-DEPTH_LIMIT = 2000
-# So many elements in a link tell whether it has words.
-WORDS_LIMIT = 20
-# Tables that stand in so many others arrange what is in them; each looks at all its lines.
-TABLES_LIMIT = 10
-# Slack's composer indents lists no further.
-INDENT_LIMIT = 8
-# More digits than this are no number of a list that a person reads; Slack takes no more of an `offset`.
-NUMBER_LIMIT = 999999
+DEPTH_LIMIT = 2000  # The parser reads no deeper; no mail that a person wrote is.
+WORDS_LIMIT = 20  # So many elements in a link tell whether it has words.
+TABLES_LIMIT = 10  # Tables that stand in so many others arrange what is in them; each looks at all its lines.
+INDENT_LIMIT = 8  # Slack's composer indents lists no further.
+NUMBER_LIMIT = 999999  # More is no number of a list that a person reads; Slack takes no more of an `offset`.
+SCRIPT_LIMIT_CHARACTERS = 12  # Longer small print stays as it is.
 
+PARAGRAPHS = set(HEADINGS + ["p", "ul", "ol", "dl", "blockquote", "pre", "figure", "fieldset"])
+BLOCKS = PARAGRAPHS.union(["html", "body", "div", "section", "article", "header", "footer", "main", "aside", "nav"])
+BLOCKS.update(["address", "center", "form", "table", "caption", "thead", "tbody", "tfoot", "tr", "td", "th", "hr"])
+BLOCKS.update(["figcaption", "li", "dt", "dd", "details", "summary", "legend", "option"])
 RULE = "-" * 20
-UNSEEN = {"title", "style", "script", "template"}
-
+GAP = Line()  # between paragraphs
+SUPERSCRIPT = str.maketrans("0123456789+-−=()abcdefghijklmnoprstuvwxyz", "⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁻⁼⁽⁾ᵃᵇᶜᵈᵉᶠᵍʰⁱʲᵏˡᵐⁿᵒᵖʳˢᵗᵘᵛʷˣʸᶻ")
+SUBSCRIPT = str.maketrans("0123456789+-−=()aehijklmnoprstuvx", "₀₁₂₃₄₅₆₇₈₉₊₋₋₌₍₎ₐₑₕᵢⱼₖₗₘₙₒₚᵣₛₜᵤᵥₓ")
 # Targets that work nowhere but in the mail itself.
 USELESS_TARGET = re.compile(r"(?i)#|(?:javascript|vbscript|data|cid|about|blob):")
 
 
 def read_html(html: str) -> Tuple[List[Line], str]:
     """Return the lines of a mail, and the text of the part that is too long to be read as HTML. Never raises."""
-    html = PICTURE.sub(r"\1", clean(html))
-    head, beyond = divided(html, "<")
-    if beyond:
-        head, beyond = divided(COMMENTS.sub("", html), "<")
+    head, beyond = divided_mail(html)
     try:
         lines = _Walk().read(head)
     except Exception:
         # The recipient is owed the text of a mail, whatever else it holds.
         PROGRESS.debug("a mail could not be read as HTML, its text is posted", exc_info=True)
         lines = lines_of(text_of_html(head))
-    return lines, "\n".join(text_of_html(piece.group()) for piece in PIECES.finditer(beyond))
+    return lines, text_of_html(beyond)
+
+
+def _put_in_script(runs: List[Run], begin: int, sign: str) -> None:
+    """Put the runs from `begin` on in superscript (^) or subscript (_), or mark them where Unicode has none."""
+    inner, table = runs[begin:], SUPERSCRIPT if sign == "^" else SUBSCRIPT
+    content = "".join(run.text for run in inner).strip()
+    if len(content) > SCRIPT_LIMIT_CHARACTERS:
+        if begin and not runs[begin - 1].text.endswith(" "):
+            runs.insert(begin, Run(" "))
+    elif all(ord(character) in table for character in content):
+        runs[begin:] = [run._replace(text=run.text.translate(table)) for run in inner]
+    elif any(map(str.isalnum, content)):
+        runs[begin:] = [Run(sign + "("), *inner, Run(")")]
+
+
+def _spaced(lines: List[Line]) -> List[Line]:
+    """Return the lines without an empty one behind another or at the end; one is of the kind of the next."""
+    spaced = [GAP]
+    for line in reversed(lines):
+        if line.kind == "pre" or not is_blank(line):
+            spaced.append(line)
+        elif not is_blank(spaced[-1]):
+            spaced.append(line._replace(kind=spaced[-1].kind))
+    return list(reversed(spaced[1:]))
 
 
 def _number(value: Optional[str], default: int) -> int:
@@ -51,41 +72,23 @@ def _number(value: Optional[str], default: int) -> int:
 
 
 class _Walk:
-    """The walk over a mail.
-
-    A handler of a tag begins an element; one that yields goes on where the element ends.
-    """
+    """The walk over a mail. A handler of a tag begins an element; one that yields goes on where the element ends."""
 
     def __init__(self) -> None:
         self._css: Dict[Any, Dict[str, str]] = {}  # of each element
-        self._lines: List[Line] = []  # of the cell that is open, else of the mail
+        self._look = Look([])
         self._runs: List[Run] = []  # of the line that is open
-        self._paragraph = False  # an empty line goes before the next
-        self._look = Look()
         self._items = 0  # begun until now
-        self._labelled = 0  # the last of them that has a line in a quote
-        self._next: Optional[int] = None  # number of the list that is open
-        self._step = 1  # from its numbers to the next
-        self._letters: List[str] = []  # of that list, where Slack has no such numbers
-        self._rows: Optional[List[Row]] = None  # of the table that is open
+        self._labelled: Set[int] = set()  # those of them that have a line in a quote
+        self._numbers: Dict[Any, int] = {}  # of the next item, of each list
         self._shown = 0  # characters
         self._named: Set[str] = set()  # the links that have words
 
     def read(self, html: str) -> List[Line]:
         """Return the lines of the mail. No recursion: mails nest deeper than Python does."""
-        # Around text outside of a body, libxml2 before 2.14 would put a paragraph of its own.
-        body = mended(html if "<body" in html.lower() else "<body>" + html)
-        parser = etree.HTMLParser(encoding="utf-8", huge_tree=True, remove_comments=True, remove_pis=True)
-        root = etree.HTML(body.encode("utf-8"), parser)
+        root, self._css = tree_of(html)
         if root is None:
             return []
-        for element in root.iter(*RENAMED.values()):
-            element.tag = element.tag[:-1]
-        self._css = css_of(root)
-        for element, css in self._css.items():
-            if element.tag in UNSEEN or "hidden" in element.attrib or hides(css):
-                element.clear(keep_tail=True)
-                element.tag = "span"
         for anchor in root.iter("a"):
             inner = islice(anchor.iter(), 1, WORDS_LIMIT)
             texts = chain([anchor.text], *((element.text, element.tail) for element in inner))
@@ -102,7 +105,7 @@ class _Walk:
             open_elements.append(self._visit(element))
             next(open_elements[-1])
         self._end_line()
-        return self._lines
+        return _spaced(self._look.lines)
 
     def _visit(self, element: Any) -> Iterator[None]:
         """Begin an element; go on to its end."""
@@ -113,21 +116,19 @@ class _Walk:
         rest = (handler(self, element) if handler else None) or iter(())
         next(rest, None)
         begin = len(self._runs)
-        before = max(begin - 1, 0)
         self._text(element.text)
         yield
         next(rest, None)
         if self._look.script != outer.script:
-            self._runs[before:] = scripted(self._runs[before:], begin - before, self._look.script)
+            _put_in_script(self._runs, begin, self._look.script)
         self._boundary(element)
         self._look = outer
-
-    # Lines
 
     def _boundary(self, element: Any) -> None:
         if element.tag in BLOCKS or self._css[element].get("display") == "block":
             self._end_line()
-            self._paragraph = self._paragraph or element.tag in PARAGRAPHS
+        if element.tag in PARAGRAPHS and self._look.lines:
+            self._look.lines.append(GAP)
 
     def _text(self, text: Optional[str]) -> None:
         if not text or self._look.tiny:
@@ -135,151 +136,133 @@ class _Walk:
         if "\xa0" in text and not self._runs:
             self._runs.append(Run(""))  # a line that shows nothing is a line
         text = clean(text).replace("\xa0", " ")
-        if not self._look.keeps_blanks:
-            self._add(re.sub(r"\s+", " ", text))
-            return
-        for number, line in enumerate(text.split("\n")):
-            if number:
-                self._break()
+        begin, *lines = text.split("\n") if self._look.keeps_blanks else [re.sub(r"\s+", " ", text)]
+        self._add(begin)
+        for line in lines:
+            self._break()
             self._add(line)
 
     def _add(self, text: str) -> None:
-        look = self._look
-        if not look.keeps_blanks and (self._runs[-1].text if self._runs else "")[-1:] in ("", " "):
+        look, runs = self._look, self._runs
+        if not look.keeps_blanks and (not runs or runs[-1].text[-1:] in ("", " ")):
             text = text.lstrip(" ")
         if not text:
             return
-        if "strike" in look.styles and look.kind == "pre" and not look.quoted:
+        if "strike" in look.styles and look.line.kind == "pre" and not look.quoted:
             text = "~%s~" % text  # code has no styles
         words, url = text.strip(" "), look.url
         self._shown += len(words)
         if not url or not words:
-            self._runs.append(Run(text, look.styles))
+            runs.append(Run(text, look.styles))
             return
         # The blanks around a link's words are none of the link, those between two links of one target are.
         before, _, after = text.partition(words)
-        self._runs += [Run(before, look.styles)] if before else []
-        if len(self._runs) > 1 and self._runs[-2].url == url and not self._runs[-1].text.strip():
-            self._runs[-1] = self._runs[-1]._replace(url=url)
-        self._runs += [Run(words, look.styles, url)] + ([Run(after, look.styles)] if after else [])
-
-    def _blank(self, is_gap: bool = False) -> None:
-        """Add an empty line: the gap between paragraphs, or, in a cell, one that has a line beside it."""
-        if not is_gap and self._rows is not None and self._look.kind == "text":
-            self._lines.append(Line((Run(""),)))
-        elif self._lines and not is_blank(self._lines[-1]) and self._look.kind != "item":
-            self._append(Line(kind=self._look.kind))
+        runs += [Run(before, look.styles)] if before else []
+        if len(runs) > 1 and runs[-2].url == url and not runs[-1].text.strip():
+            runs[-1] = runs[-1]._replace(url=url)
+        runs += [Run(words, look.styles, url)] + ([Run(after, look.styles)] if after else [])
 
     def _break(self) -> None:
         """End the line; one that is empty is shown as such."""
-        if self._runs:
-            self._end_line()
-        elif self._look.kind == "pre":
-            self._append(Line(kind="pre"))
-        else:
-            self._blank()
+        self._runs = self._runs or [Run("")]
+        self._end_line()
 
     def _end_line(self) -> None:
         if not self._runs:
             return
-        runs, self._runs, is_code = merged(self._runs), [], self._look.kind == "pre"
-        while runs and not is_code and not runs[-1].text.strip():
+        kind, runs, self._runs = self._look.line.kind, merged(self._runs), []
+        while runs and kind != "pre" and not runs[-1].text.strip():
             runs.pop()
-        if runs and not is_code:
+        if runs and kind != "pre":
             runs[-1] = runs[-1]._replace(text=runs[-1].text.rstrip())
         line = Line(tuple(run for run in linked(runs) if run.text))
-        if is_code or not is_blank(line):
+        if kind == "pre" or not is_blank(line):
             self._place(line)
-        else:
-            self._blank()
+        elif kind != "item":
+            self._look.lines.append(Line((Run(""),)))  # in a cell, there may be a line beside it
 
     def _place(self, line: Line) -> None:
         """Add a line to the text, quote, code or item in which it stands."""
         look = self._look
-        if self._paragraph:
-            self._blank(is_gap=True)
-        self._paragraph = False
+        while look.line.kind == "item" and look.lines[-1:] == [GAP]:
+            look.lines.pop()
         if line.kind == "text":
-            line = Line(line.runs, look.kind, look.level, look.number, look.item)
-        self._append(line)
+            line = look.line._replace(runs=line.runs)
+        look.lines.append(self._quoted(line) if look.quoted else line)
 
-    def _append(self, line: Line) -> None:
-        if self._look.quoted:
-            begins, self._labelled = line.item > self._labelled, max(self._labelled, line.item)
-            line = quoted(line, begins)
-        self._lines.append(line)
+    def _quoted(self, line: Line) -> Line:
+        """Return the line as one of a quote, in which Slack knows neither lists nor blocks of code."""
+        runs = line.runs
+        if line.kind == "pre":
+            runs = tuple(run._replace(styles=run.styles | {"code"}) for run in runs)
+        elif line.kind == "item":
+            label = BULLETS[line.indent % len(BULLETS)] if line.number is None else "%d." % line.number
+            label = "   " if line.item in self._labelled else label
+            self._labelled.add(line.item)
+            runs = (Run("    " * line.indent + label + " "), *runs)
+        return Line(runs, "quote")
 
     # Handlers
 
-    def _list(self, element: Any) -> Iterator[None]:
-        outer = self._next, self._step, self._letters
-        self._step = 1 if element.get("reversed") is None else -1
-        first = _number(element.get("start"), 1 if self._step > 0 else len(element.findall("li")))
-        self._next = first if element.tag == "ol" else None
-        self._letters = letters_of(element, self._css[element]) if element.tag == "ol" else []
-        if not self._letters:
-            self._look = self._look._replace(level=min(self._look.level + 1, INDENT_LIMIT))
-        yield
-        self._next, self._step, self._letters = outer
+    def _list(self, element: Any) -> None:
+        look, first = self._look, 1 if element.get("reversed") is None else len(element.findall("li"))
+        self._numbers[element] = _number(element.get("start"), first)
+        ordered = element if element.tag == "ol" else None
+        has_letters = ordered is not None and letters_of(element, self._css[element])
+        level = look.level if has_letters else min(look.level + 1, INDENT_LIMIT)
+        self._look = look._replace(ordered=ordered, level=level)
 
     def _item(self, element: Any) -> None:
-        number, letters = self._next, letters_of(element, self._css[element]) or self._letters
-        if number is not None:
-            number = _number(element.get("value"), number)
-            self._next = number + self._step
+        look, ordered, number = self._look, self._look.ordered, None
+        if ordered is not None:
+            number = _number(element.get("value"), self._numbers[ordered])
+            self._numbers[ordered] = number + (1 if ordered.get("reversed") is None else -1)
+            letters = letters_of(element, self._css[element]) or letters_of(ordered, self._css[ordered])
             if letters or not 1 <= number <= NUMBER_LIMIT:
                 # Slack has no such numbers: they are text.
-                label = letters[number - 1] if letters and 1 <= number <= len(letters) else number
-                self._add("%s. " % label)
+                self._add("%s. " % (letters[number - 1] if 1 <= number <= len(letters) else number))
                 return
         self._items += 1
-        level = max(self._look.level, 0)
-        self._look = self._look._replace(kind="item", level=level, number=number, item=self._items)
+        level = max(look.level, 0)
+        self._look = look._replace(line=Line((), "item", level, number, self._items), level=level)
 
     def _table(self, element: Any) -> Iterator[None]:
-        outer, self._rows = self._rows, [[]] if self._look.tables < TABLES_LIMIT else None
-        self._look = self._look._replace(tables=self._look.tables + 1)
+        rows: Dict[Any, Row] = {}
+        is_deep = sum(1 for _ in element.iterancestors("table")) >= TABLES_LIMIT
+        self._look = self._look._replace(rows=None if is_deep else rows)
         yield
         self._end_line()
-        rows, self._rows = self._rows or [], outer
-        lines = table_lines(rows, (element.get("role") or "").strip().lower() in ("presentation", "none"))
-        for line in lines:
-            if line.kind == "pre" or not (is_blank(line) and self._lines and is_blank(self._lines[-1])):
-                self._place(line)
-
-    def _row(self, element: Any) -> None:
-        if self._rows is not None:
-            self._rows.append([])
+        arranges = (element.get("role") or "").strip().lower() in ("presentation", "none")
+        for line in table_lines(list(rows.values()), arranges):
+            self._place(line)
 
     def _cell(self, element: Any) -> Iterator[None]:
-        if self._rows is None:
+        rows = self._look.rows
+        if rows is None:
             return
-        rows, lines, paragraph = self._rows, self._lines, self._paragraph
-        self._lines, self._paragraph = [], False
-        self._look = self._look._replace(kind="text", level=-1, quoted=False)
+        row = next(element.iterancestors("tr", "table"))
+        lines: List[Line] = []
+        self._look = self._look._replace(lines=lines, line=Line(), level=-1, quoted=False)
         yield
         self._end_line()
-        shown, self._lines, self._paragraph = self._lines, lines, paragraph
-        while shown and is_blank(shown[-1]):
-            shown.pop()
+        while lines and is_blank(lines[-1]):
+            lines.pop()
         is_complex = next(element.iter("table", *HEADINGS), None) is not None
         width, height = (max(_number(element.get(name), 1), 1) for name in ("colspan", "rowspan"))
-        is_header = element.tag == "th" or element.getparent().getparent().tag == "thead"
-        rows[-1].append(Cell(shown, is_header, is_complex, width, height))
+        is_header = element.tag == "th" or row.getparent().tag == "thead"
+        rows.setdefault(row, []).append(Cell(lines, is_header, is_complex, width, height))
 
     def _anchor(self, element: Any) -> Iterator[None]:
-        href, shown = one_line(element.get("href") or ""), self._shown
-        url = link_target(element.get("href") or "")
-        self._look = self._look._replace(url=url)
+        href, shown = element.get("href") or "", self._shown
+        self._look = self._look._replace(url=link_target(href))
         yield
-        doubled = self._runs and self._runs[-1].text.endswith(href)
-        if not url and href and self._shown > shown and not doubled and not USELESS_TARGET.match(href.replace(" ", "")):
+        href = "" if self._look.url or USELESS_TARGET.match("".join(href.split())) else one_line(href)
+        if href and self._shown > shown and not (self._runs and self._runs[-1].text.endswith(href)):
             self._add(" (%s)" % href)
 
     def _image(self, element: Any) -> None:
-        css = self._css[element]
-        sizes = [element.get("width"), element.get("height"), css.get("width"), css.get("height")]
-        if any(re.match(r"\s*[01](?:px)?\s*\Z", size or "") for size in sizes):
+        sizes = [said.get(name, "") for said in (element.attrib, self._css[element]) for name in ("width", "height")]
+        if any(re.match(r"\s*[01](?:px)?\s*\Z", size) for size in sizes):
             return
         alt, url = one_line(element.get("alt") or ""), link_target(element.get("src") or "")
         target = self._look.url
@@ -295,17 +278,6 @@ class _Walk:
             self._add("☐" if element.get("checked") is None else "☑")
 
 
-HANDLERS: Dict[str, Callable[[_Walk, Any], Optional[Iterator[None]]]] = {
-    "a": _Walk._anchor,
-    "br": lambda walk, _: walk._break(),
-    "hr": lambda walk, _: walk._add(RULE),
-    "img": _Walk._image,
-    "input": _Walk._input,
-    "li": _Walk._item,
-    "ol": _Walk._list,
-    "table": _Walk._table,
-    "td": _Walk._cell,
-    "th": _Walk._cell,
-    "tr": _Walk._row,
-    "ul": _Walk._list,
-}
+HANDLERS: Dict[str, Any] = {"ol": _Walk._list, "ul": _Walk._list, "li": _Walk._item, "table": _Walk._table}
+HANDLERS.update({"td": _Walk._cell, "th": _Walk._cell, "a": _Walk._anchor, "img": _Walk._image, "input": _Walk._input})
+HANDLERS.update({"br": lambda walk, _: walk._break(), "hr": lambda walk, _: walk._add(RULE)})

@@ -2,68 +2,36 @@
 
 import unicodedata
 from itertools import chain, takewhile, zip_longest
-from typing import Callable, Dict, List, NamedTuple, Optional, Sequence
+from typing import Callable, Dict, List, Sequence, Tuple
 
-from .rich_text import BOLD, CHARACTERS_LIMIT, Line, Run, is_blank, text_of, trimmed
+from .rich_text import BOLD, CHARACTERS_LIMIT, Line, Run, text_of, trimmed
 
-# Slack breaks the lines of a code block where the window ends; longer ones become rubble.
-CODE_LIMIT_COLUMNS = 90
-# What is longer is no name of a value but a text.
-LABEL_LIMIT_CHARACTERS = 60
-SHORT_LIMIT_CHARACTERS = 200
+CODE_LIMIT_COLUMNS = 90  # Slack breaks the lines of a code block where the window ends; longer ones become rubble.
+LABEL_LIMIT_CHARACTERS = 60  # What is longer is no name of a value but a text.
+SHORT_LIMIT_CHARACTERS = 200  # What is longer, with its links, is not repeated for many rows.
 HEAD_LIMIT_ROWS = 3
-# No table that a person reads has more columns, whatever its attributes say.
-TABLE_LIMIT_COLUMNS = 100
+TABLE_LIMIT_COLUMNS = 100  # No table that a person reads has more, whatever its attributes say.
 COLONS = (":", "：")
 NAME_ENDS = (*COLONS, "?", "!", ".", "=")
 COLUMN_GAP = "  "
 
 
-class Cell(NamedTuple):
+class Cell:
     """A cell: its lines; `is_complex` where it holds a heading or a table; columns and rows that it spans."""
 
-    lines: List[Line]
-    is_header: bool
-    is_complex: bool
-    width: int
-    height: int
-    column: int = 0  # in which a browser shows it
-
-    @property
-    def shown(self) -> List[Line]:
-        """Return the lines without the gaps between paragraphs."""
-        return [line for line in self.lines if line.kind != "text" or line.runs]
-
-    @property
-    def simple(self) -> bool:
-        """Tell whether the cell holds nothing but text."""
-        return not self.is_complex and all(line.kind == "text" for line in self.lines)
-
-    @property
-    def is_struck(self) -> bool:
-        """Tell whether something in the cell is no longer valid, which code cannot show."""
-        return any("strike" in run.styles for line in self.lines for run in line.runs)
-
-    @property
-    def is_label(self) -> bool:
-        """Tell whether the cell can be the name of what stands beside it."""
-        short = max(len(text_of(line)) for line in self.lines) <= LABEL_LIMIT_CHARACTERS
-        return short and self.simple and not self.has_link
-
-    @property
-    def is_short(self) -> bool:
-        """Tell whether the cell, with its links, can be repeated for many rows."""
-        return sum(len(run.text) + len(run.url) for line in self.lines for run in line.runs) <= SHORT_LIMIT_CHARACTERS
-
-    @property
-    def has_link(self) -> bool:
-        """Tell whether there is something to click at in the cell."""
-        return any(run.url for line in self.lines for run in line.runs)
-
-    @property
-    def is_bold(self) -> bool:
-        """Tell whether the cell looks like one of a head."""
-        return all("bold" in run.styles for line in self.lines for run in line.runs)
+    def __init__(self, lines: List[Line], is_header: bool, is_complex: bool, width: int, height: int) -> None:
+        self.lines, self.is_header, self.width, self.height = lines, is_header, width, height
+        self.column = 0  # in which a browser shows it
+        self.shown = [line for line in lines if line.kind != "text" or line.runs]  # without gaps between paragraphs
+        runs = [run for line in lines for run in line.runs]
+        self.has_link = any(run.url for run in runs)
+        self.is_bold = all("bold" in run.styles for run in runs)  # like a cell of a head
+        self.is_short = sum(len(run.text) + len(run.url) for run in runs) <= SHORT_LIMIT_CHARACTERS
+        self.is_text = not is_complex and all(line.kind == "text" for line in lines)
+        # Code cannot show that something is no longer valid.
+        self.fits_code = self.is_text and not any("strike" in run.styles for run in runs)
+        longest = max((len(text_of(line)) for line in lines), default=0)
+        self.is_label = longest <= LABEL_LIMIT_CHARACTERS and self.is_text and not self.has_link
 
 
 Row = List[Cell]
@@ -84,39 +52,35 @@ def table_lines(rows: Sequence[Row], arranges: bool) -> List[Line]:
         head = head or _head(rows[first:], lambda cell: cell.is_bold and cell.is_label)
     body = rows[first + len(head) :]
     several = sum(min(len(cell.shown) for cell in row) for row in head + body if len(row) > 1) > 1
-    plain = all(cell.simple and not cell.is_struck for row in head + body for cell in row)
-    code = _code(head, body, columns) if several and plain else []
+    code = _code(head, body, columns) if several and all(cell.fits_code for cell in chain(*head, *body)) else []
     return _lines(rows[:first]) + (code or (_records(head, body) if head or several else _lines(body)))
 
 
+def _placed(rows: Sequence[Row]) -> List[Row]:
+    """Put each cell into its column; return the rows and cells that show something."""
+    covered: Dict[int, int] = {}  # the row up to which a cell reaches down, of each column
+    for number, row in enumerate(rows):
+        column = 0
+        for cell in row:
+            while covered.get(column, 0) > number:
+                column += 1
+            end = min(column + cell.width, TABLE_LIMIT_COLUMNS)
+            covered.update(dict.fromkeys(range(column, end), number + cell.height))
+            # What stands alone in its row is a title of all columns.
+            cell.column, cell.width = column, max(end - column, 1) if len(row) > 1 else TABLE_LIMIT_COLUMNS
+            column = max(end, column + 1)
+    shown = [[cell for cell in row if cell.lines] for row in rows]
+    return [row for row in shown if row]
+
+
 def _lines(rows: Sequence[Row]) -> List[Line]:
-    return [line for row in rows for cell in row for line in trimmed(cell.lines)]
+    return [line for cell in chain(*rows) for line in trimmed(cell.lines)]
 
 
 def _head(rows: Sequence[Row], names: Callable[[Cell], bool]) -> List[Row]:
     """Return the first rows, those of cells that name columns; nothing where no others follow."""
     head = list(takewhile(lambda row: len(row) > 1 and all(map(names, row)), rows[:HEAD_LIMIT_ROWS]))
     return head if len(head) < len(rows) else []
-
-
-def _placed(rows: Sequence[Row]) -> List[Row]:
-    """Return the rows and cells that show something, each cell in its column."""
-    placed: List[Row] = []
-    covered: Dict[int, int] = {}  # the row up to which a cell reaches down, of each column
-    for number, row in enumerate(rows):
-        column = 0
-        placed.append([])
-        for cell in row:
-            while covered.get(column, 0) > number:
-                column += 1
-            if cell.lines:
-                # What stands alone in its row is a title of all columns.
-                width = cell.width if len(row) > 1 else TABLE_LIMIT_COLUMNS
-                placed[-1].append(cell._replace(column=column, width=width))
-            end = min(column + cell.width, TABLE_LIMIT_COLUMNS)
-            covered.update(dict.fromkeys(range(column, end), number + cell.height))
-            column = max(end, column + 1)
-    return [row for row in placed if row]
 
 
 def _has_labels(rows: Sequence[Row]) -> bool:
@@ -129,7 +93,7 @@ def _has_labels(rows: Sequence[Row]) -> bool:
             return False
         # One row of a text and a picture or button is a layout.
         are_sure = are_sure or len(names) > 1 or not any(map(str.isalnum, names[0]))
-        if len(pairs) == 1 and not are_sure and (value.has_link or not value.simple):
+        if len(pairs) == 1 and not are_sure and (value.has_link or not value.is_text):
             return False
     return bool(pairs)
 
@@ -157,68 +121,56 @@ def _labelled(label: Line, value: List[Line]) -> List[Line]:
     return [value[0]._replace(runs=(*runs, Run(" ")) + value[0].runs)] + value[1:]
 
 
-def _records(head: Sequence[Row], body: Sequence[Row]) -> List[Line]:
+def _records(head: List[Row], body: List[Row]) -> List[Line]:
     """Return one paragraph a row, each value behind the name of its column if there is a head."""
-    found: Dict[int, List[str]] = {}
+    names: Dict[int, List[str]] = {}
+    used = {cell.column for row in body for cell in row if len(row) > 1 or cell.width == 1}
+    is_said = True  # by the names, repeated in the rows
     for cell in chain(*head):
-        name = " ".join(map(text_of, cell.shown))
-        for column in range(cell.column, min(cell.column + cell.width, TABLE_LIMIT_COLUMNS)):
-            found.setdefault(column, []).append(name)
-    if len(body) * sum(len(name) for names in found.values() for name in names) > CHARACTERS_LIMIT:
-        body, found = [*head, *body], {}
-    names = {column: Line((Run(" ".join(found[column])),)) for column in found}
-    lines = [] if _is_said(head, body) else _lines(head)
+        name, columns = " ".join(map(text_of, cell.shown)), range(cell.column, cell.column + cell.width)
+        for column in columns:
+            names.setdefault(column, []).append(name)
+        is_said = is_said and cell.fits_code and not cell.has_link and not used.isdisjoint(columns)
+    if len(body) * sum(len(name) for parts in names.values() for name in parts) > CHARACTERS_LIMIT:
+        return _records([], head + body)
+    lines = [] if is_said else _lines(head)
     group: Row = []  # the first cell, where it reaches down to the next row
     for row in body:
         row = group + row if group and row[0].column > group[0].column else row
-        group = [cell._replace(height=cell.height - 1) for cell in row[:1] if cell.height > 1 and cell.is_short]
+        group = [cell for cell in row[:1] if cell.height > 1 and cell.is_short]
         lines += [Line()] if lines else []
         for cell in row:
-            lines += cell.lines if _spans(row) else _labelled(names.get(cell.column, Line()), cell.lines)
+            # What stands alone over several columns says something of all of them.
+            name = " ".join(names.get(cell.column, [])) if len(row) > 1 or cell.width == 1 else ""
+            lines += _labelled(Line((Run(name),)), cell.lines)
+        row[0].height -= 1
     return lines
-
-
-def _spans(row: Row) -> bool:
-    """Tell whether a row is one cell that says something of all columns."""
-    return len(row) == 1 and row[0].width > 1
-
-
-def _is_said(head: Sequence[Row], body: Sequence[Row]) -> bool:
-    """Tell whether the names of the columns, repeated in the rows, say all that the head does."""
-    used = {cell.column for row in body if not _spans(row) for cell in row}
-    cells = list(chain(*head))
-    covered = all(not used.isdisjoint(range(cell.column, cell.column + cell.width)) for cell in cells)
-    return covered and all(cell.simple and not cell.has_link and not cell.is_struck for cell in cells)
 
 
 def _code(head: List[Row], body: List[Row], columns: List[int]) -> List[Line]:
     """Return the rows as columns of code, dashes under the head; nothing where they are too wide."""
-    rows = head + body
     widths = dict.fromkeys(columns, 0)
-    for row in rows:
-        # A title that stands alone in its row must not widen its column.
-        for cell in row if len(row) > 1 else []:
-            widths[cell.column] = max([widths[cell.column]] + [_width(line) for line in cell.shown])
+    # A title that stands alone in its row must not widen its column.
+    for cell in chain(*(row for row in head + body if len(row) > 1)):
+        widths[cell.column] = max([widths[cell.column], *map(_width, cell.shown)])
     if sum(widths.values()) + len(COLUMN_GAP) * (len(columns) - 1) > CODE_LIMIT_COLUMNS:
         return []
-    lines: List[Line] = []
-    for row in rows:
-        for shown in zip_longest(*(cell.shown for cell in row)):
-            lines.append(_code_line({cell.column: line for cell, line in zip(row, shown)}, widths))
+    lines = []
+    for row in head + body:
+        for shown in zip_longest(*(cell.shown for cell in row), fillvalue=Line()):
+            found = dict(zip((cell.column for cell in row), shown))
+            lines.append(_code_line([(found.get(column, Line()), widths[column]) for column in columns]))
         if head and row is head[-1]:
-            lines.append(Line((Run(COLUMN_GAP.join("-" * widths[column] for column in columns)),), "pre"))
+            lines.append(_code_line([(Line((Run("-" * width),)), width) for width in widths.values()]))
     return lines
 
 
-def _code_line(shown: Dict[int, Optional[Line]], widths: Dict[int, int]) -> Line:
+def _code_line(cells: Sequence[Tuple[Line, int]]) -> Line:
     runs: List[Run] = []
-    blanks = 0
-    for column, width in sorted(widths.items()):
-        line = shown.get(column)
-        if line and not is_blank(line):
-            runs += [Run(" " * blanks), *line.runs]
-            blanks = -_width(line)
-        blanks += width + len(COLUMN_GAP)
+    for line, width in cells:
+        runs += [*line.runs, Run(" " * (width - _width(line)) + COLUMN_GAP)]
+    while runs and not runs[-1].text.strip():
+        runs.pop()
     return Line(tuple(runs), "pre")
 
 

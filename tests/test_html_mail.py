@@ -478,7 +478,7 @@ def test_a_picture_in_a_mail_costs_none_of_its_words(tag, line_end):
 
 def test_a_mail_that_cannot_be_read_is_shown_as_its_text_and_links(monkeypatch, caplog):
     caplog.set_level("DEBUG", "slack-notification.progress")
-    monkeypatch.setattr(html_mail, "mended", lambda html: [][0])
+    monkeypatch.setattr(html_mail, "tree_of", lambda html: [][0])
     mail = "<p>a <b>b</b></p><p>see https://a.example or <a class=x href='https://b.example/?x=1&amp;y'>c</a><!-- x -->"
     shown = "see <https://a.example|https://a.example> or c (<https://b.example/?x=1&y|https://b.example/?x=1&y>)"
     assert marked(mail) == "a b\n\n" + shown
