@@ -156,18 +156,17 @@ def trimmed(lines: Sequence[Line]) -> List[Line]:
     return shown
 
 
-def beginning(text: str, limit: int, mark: str) -> str:
-    """Return so many characters of a text, or less: what stands before the last mark in the second half of them."""
-    end = text.rfind(mark, limit // 2, limit + 1) if len(text) > limit else limit
-    return text[: end if end > 0 else limit]
+def divided(text: str, mark: str, limit: int = CHARACTERS_LIMIT) -> Tuple[str, str]:
+    """Return the beginning of a text, and the rest.
 
-
-def divided(text: str, mark: str) -> Tuple[str, str]:
-    """Return the beginning of a text that becomes posts in a second, up to a mark if there is one, and the rest."""
+    The beginning ends before the last mark in the second half of so many characters, or has so many. It has fewer where
+    there are more lines and tags than become posts in a second.
+    """
     marks = islice(re.finditer("[<\n]", text), MARKS_LIMIT, None)
-    end = next((match.start() for match in marks), CHARACTERS_LIMIT)
-    head = beginning(text, min(end, CHARACTERS_LIMIT), mark)
-    return head, text[len(head) :]
+    limit = min(limit, next((match.start() for match in marks), limit))
+    end = text.rfind(mark, limit // 2, limit + 1) if len(text) > limit else limit
+    end = end if end > 0 else limit
+    return text[:end], text[end:]
 
 
 # Lines as Slack's rich_text
@@ -244,14 +243,14 @@ def posts(lines: Sequence[Line], limit: int) -> Tuple[List[List[Line]], List[Lin
 
     No post is empty.
     """
-    cut: List[List[Line]] = []
+    found: List[List[Line]] = []
     left = trimmed(lines)
-    while left and len(cut) < limit:
-        characters = POST_LIMIT_CHARACTERS if cut else FIRST_POST_LIMIT_CHARACTERS
-        head, left = _cut(left, _end_of_post(left[:POST_LIMIT_LINES], characters))
-        cut.append(head)
+    while left and len(found) < limit:
+        characters = POST_LIMIT_CHARACTERS if found else FIRST_POST_LIMIT_CHARACTERS
+        head, left = _split(left, _end_of_post(left[:POST_LIMIT_LINES], characters))
+        found.append(head)
         left = trimmed(left)
-    return cut, left
+    return found, left
 
 
 def _end_of_post(lines: Sequence[Line], limit: int) -> int:
@@ -259,7 +258,7 @@ def _end_of_post(lines: Sequence[Line], limit: int) -> int:
 
     It ends with a paragraph, else with a line, else behind a blank; but not in the first half of what fits.
     """
-    head, rest = _cut(lines, limit)
+    head, rest = _split(lines, limit)
     ends = list(accumulate(len(text_of(line)) + 1 for line in head))
     limit, filled = min(limit, ends[-1]), _filled(head)
     if filled > 1:
@@ -282,7 +281,7 @@ def _filled(lines: Sequence[Line]) -> float:
     return max(escaped / POST_LIMIT_CHARACTERS, as_json / POST_LIMIT_JSON_CHARACTERS)
 
 
-def _cut(lines: Sequence[Line], position: int) -> Tuple[List[Line], List[Line]]:
+def _split(lines: Sequence[Line], position: int) -> Tuple[List[Line], List[Line]]:
     """Return the lines up to a character of their text, and from there."""
     for number, line in enumerate(lines):
         for count, run in enumerate(line.runs):
