@@ -68,7 +68,7 @@ class Recipients:
         self._fields: Dict[int, Union[UserField, Failure]] = {}  # of trackors
 
     def read(self, records: Iterable[Record]) -> None:
-        """Read the trackors and channels of these records' users; raise the Failure that ends the run (see read_new)."""
+        """Read the trackors and channels of these records' users; raises Failure that ends the run (see read_new)."""
         users = {record.user_id for record in records if record.user_id is not None}
         read_new(self._trackors, users, self._trackors_of, USERS_PER_CALL)
         trackors = {trackor for trackor in map(self._trackors.get, users) if isinstance(trackor, int)}
