@@ -156,9 +156,8 @@ def slack_findings(settings: Settings, interruption: Interruption) -> Iterator[F
     needed = [scope for scope in SCOPES if scope != "files:write" or settings.upload_attachments]
     missing = [scope for scope in needed if scope not in identity.scopes]
     for scope in missing:
-        advice = "add it under OAuth & Permissions of the app, and install it again"
-        text = "%s is missing: %s; %s" % (scope, SCOPES[scope], advice)
-        yield "FAIL" if scope == "chat:write" else "warn", "scopes", text
+        text = "%s is missing: %s; add it under OAuth & Permissions of the app, and install it again"
+        yield "FAIL" if scope == "chat:write" else "warn", "scopes", text % (scope, SCOPES[scope])
     if not missing:
         yield "ok", "scopes", ", ".join(needed)
 

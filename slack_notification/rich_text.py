@@ -169,9 +169,6 @@ def divided(text: str, mark: str, limit: int = CHARACTERS_LIMIT) -> Tuple[str, s
     return text[:end], text[end:]
 
 
-# Lines as Slack's rich_text
-
-
 def rich_text(lines: Sequence[Line]) -> List[Dict[str, Any]]:
     """Return the elements of a rich_text block (docs.slack.dev/reference/block-kit); no element is empty."""
     built: List[Dict[str, Any]] = []
@@ -209,9 +206,6 @@ def _elements(runs: Iterable[Run], styled: bool = True) -> List[Dict[str, Any]]:
     return built
 
 
-# Slack's rich_text as plain text
-
-
 def plain(elements: Sequence[Dict[str, Any]]) -> str:
     """Return the elements of a rich_text block as a reader sees them: bullets, `> `, fences, `label (url)`."""
     return "\n".join(map(_plain, elements))
@@ -233,9 +227,6 @@ def _plain(element: Dict[str, Any]) -> str:
     if element["type"] == "rich_text_preformatted":
         return "```\n%s\n```" % text
     return re.sub("(?m)^", "> ", text) if element["type"] == "rich_text_quote" else text
-
-
-# Where the lines of a message are cut into posts
 
 
 def posts(lines: Sequence[Line], limit: int) -> Tuple[List[List[Line]], List[Line]]:
@@ -260,11 +251,15 @@ def _end_of_post(lines: Sequence[Line], limit: int) -> int:
     """
     head, rest = _split(lines, limit)
     ends = list(accumulate(len(text_of(line)) + 1 for line in head))
-    limit, filled = min(limit, ends[-1]), _filled(head)
-    if filled > 1:
+    limit = min(limit, ends[-1])
+    elements = rich_text(head)
+    escaped, as_json = len(escape(plain(elements))), len(json.dumps(elements))
+    filled = max(escaped / POST_LIMIT_CHARACTERS, as_json / POST_LIMIT_JSON_CHARACTERS)
+    if filled > 1:  # by 2 % less at least, so that few looks are enough
         return _end_of_post(lines, int(limit / max(filled, 1.02)))
     if not rest:
         return limit
+
     paragraphs = [end for end, line, above in zip(ends, lines[1:], lines) if is_blank(line) or line.kind != above.kind]
     blank = "\n".join(map(text_of, head)).rfind(" ") + 1
     for places in (paragraphs, ends, [blank]):
@@ -272,13 +267,6 @@ def _end_of_post(lines: Sequence[Line], limit: int) -> int:
         if last >= limit / 2:
             return last
     return limit
-
-
-def _filled(lines: Sequence[Line]) -> float:
-    """Return how much of a post is filled: 1.0 is all of it, of whichever limit is met first."""
-    elements = rich_text(lines)
-    escaped, as_json = len(escape(plain(elements))), len(json.dumps(elements))
-    return max(escaped / POST_LIMIT_CHARACTERS, as_json / POST_LIMIT_JSON_CHARACTERS)
 
 
 def _split(lines: Sequence[Line], position: int) -> Tuple[List[Line], List[Line]]:
