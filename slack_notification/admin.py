@@ -21,7 +21,6 @@ from .rich_text import divided
 from .settings import SCHEMA_FILE, Settings, make_settings, read_json_object, settings_problems, warnings_of
 from .slack_api import Slack
 
-NOT_TRIED = "not tried: saving statuses, the log, files, the channels"
 DRY_RUN_END = (
     "%d of %d record(s) pending for service %d have a channel and a message. "
     "Slack was not contacted; nothing was sent and nothing was changed."
@@ -58,7 +57,7 @@ def check(path: str, interruption: Interruption, logs: Logs) -> int:
         logs.say("%d fault(s): correct what is marked FAIL, and check again." % failed)
         return EXIT_CANNOT_WORK
     look = "; look at what is marked warn (%d)" % warned if warned else ""
-    logs.say("No fault found (%s)%s." % (NOT_TRIED, look))
+    logs.say("No fault found (not tried: saving statuses, the log, files, the channels)%s." % look)
     return EXIT_DELIVERED
 
 
