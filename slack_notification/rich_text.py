@@ -238,7 +238,7 @@ def posts(lines: Sequence[Line], limit: int) -> Tuple[List[List[Line]], List[Lin
     left = trimmed(lines)
     while left and len(found) < limit:
         characters = POST_LIMIT_CHARACTERS if found else FIRST_POST_LIMIT_CHARACTERS
-        head, left = _split(left, _end_of_post(left[:POST_LIMIT_LINES], characters))
+        head, left = _split(left, _end_of_post(left[:POST_LIMIT_LINES], characters - 1))  # and a line end
         found.append(head)
         left = trimmed(left)
     return found, left
