@@ -10,12 +10,10 @@ from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 from .records import Record
 from .rich_text import BOLD, Line, Run, clean, divided, escape, host_of, lines_of, one_line, plain, posts, rich_text
 
-# Slack's documentation of the header block.
-HEADER_LIMIT_CHARACTERS = 150
+HEADER_LIMIT_CHARACTERS = 150  # Slack's documentation of the header block
 # A thread of more posts than this is read by nobody: its first ones are posted, the rest is a file.
 PARTS_LIMIT = 40
 PARTS_BEFORE_FILE = 10
-MARKUP_LINK = re.compile(r"<([^|>]*)\|([^>]*)>")
 
 
 class Part(NamedTuple):
@@ -38,19 +36,32 @@ def compose(record: Record, ov_url: str, file_names: Sequence[str], files: bool 
     `file_names`: one for each of the record's `blob_ids`, '' where it is not known. Without `files` the end of a
     message that is too long refers to OneVizion instead of message.txt.
     """
-    subject = one_line(record.subject or "")
-    title = _title(subject)
+    title = subject = one_line(record.subject or "")
     body, rest = _body(record.message, record.html)
-    if title != subject:
-        body = [Line((Run(subject, BOLD),))] + body
-    attached = [_attachment(ov_url, blob, i, file_names) for i, blob in enumerate(record.blob_ids)]
-    pieces, left = posts(body + attached, PARTS_LIMIT)
+    if len(subject) > HEADER_LIMIT_CHARACTERS:
+        title = divided(subject, " ", HEADER_LIMIT_CHARACTERS - 1)[0] + "…"
+        body.insert(0, Line((Run(subject, BOLD),)))
+    links = []
+    for number, (blob_id, name) in enumerate(zip(record.blob_ids, file_names), 1):
+        label = one_line(name) or "attachment %d of %d" % (number, len(file_names))
+        # Opens the attachment for a person who is logged in to OneVizion.
+        links.append(Line((Run("📎 "), Run(label, url="%s/efiles/EFileGetBlobFromDb.do?id=%d" % (ov_url, blob_id)))))
+
+    pieces, left = posts(body + links, PARTS_LIMIT)
     if rest or left:
         pieces, left = posts(body, PARTS_BEFORE_FILE)
-        links, more_links = posts(attached, PARTS_LIMIT - PARTS_BEFORE_FILE)
-        rest = "\n".join(filter(None, [plain(rich_text(left)), rest, plain(rich_text(more_links))]))
-        pieces += links
-    return Message(_parts(title, pieces, ov_url, files, bool(rest)), rest)
+        more_pieces, more_left = posts(links, PARTS_LIMIT - PARTS_BEFORE_FILE)
+        rest = "\n".join(filter(None, [plain(rich_text(left)), rest, plain(rich_text(more_left))]))
+        pieces += more_pieces
+
+    pieces = pieces or [[]]
+    notes: List[List[str]] = [[] for _ in pieces]
+    if len(pieces) > 1 or (rest and files):
+        notes[0].append("continued in the thread")
+    where = "the rest is in the file message.txt" if files else "this is not all: read the rest in OneVizion"
+    notes[-1] += [where, _address(ov_url)] if rest else [_address(ov_url)]
+    titles = [title] + [""] * len(pieces)
+    return Message([_part(*each) for each in zip(titles, pieces, notes)], rest)
 
 
 def notice(text: str, ov_url: str) -> Part:
@@ -66,18 +77,10 @@ def readable(part: Part) -> str:
             shown.append(block["text"]["text"])
         elif block["type"] == "context":
             notes = " · ".join(element["text"] for element in block["elements"])
-            shown.append(unescape(MARKUP_LINK.sub(r"\2 (\1)", notes)))
+            shown.append(unescape(re.sub(r"<([^|>]*)\|([^>]*)>", r"\2 (\1)", notes)))
         else:
             shown.append(plain(block["elements"]))
     return "\n".join(shown)
-
-
-def _title(subject: str) -> str:
-    """Return what of a subject stands in the header, cut at a word where there is one."""
-    if len(subject) <= HEADER_LIMIT_CHARACTERS:
-        return subject
-    cut = subject[:HEADER_LIMIT_CHARACTERS]
-    return (cut[: cut.rfind(" ")] if " " in cut[HEADER_LIMIT_CHARACTERS // 2 :] else cut[:-1]).rstrip() + "…"
 
 
 def _body(text: Optional[str], html: Any) -> Tuple[List[Line], str]:
@@ -86,36 +89,17 @@ def _body(text: Optional[str], html: Any) -> Tuple[List[Line], str]:
     `text` and `html` are the record's: `html` says that `text` is HTML, or is a text, the HTML form of `text`. Plain
     text is never treated as HTML, whatever it looks like.
     """
-    # A truth value may come as its word.
-    html = {"true": True, "false": False}.get(str(html).strip().lower(), html)
-    mail = html if isinstance(html, str) and html.strip() else text if html is True else None
-    if mail:
+    said = str(html).strip().lower()  # a truth value may come as its word
+    mail = text if said == "true" else html
+    if mail and said not in ("", "false"):
         # Most records are plain text: a run without HTML does not load the parser.
         from .html_mail import read_html
 
         lines, rest = read_html(mail)
         if lines or mail is text:
             return lines, rest
-    beginning, rest = divided(clean(text or ""), " ")
-    return lines_of(beginning), rest
-
-
-def _attachment(ov_url: str, blob_id: int, index: int, names: Sequence[str]) -> Line:
-    """Return the line with the link under which a person who is logged in to OneVizion opens an attachment."""
-    name = one_line(names[index]) or "attachment %d of %d" % (index + 1, len(names))
-    return Line((Run("📎 "), Run(name, url="%s/efiles/EFileGetBlobFromDb.do?id=%d" % (ov_url, blob_id))))
-
-
-def _parts(title: str, pieces: List[List[Line]], ov_url: str, files: bool, has_rest: bool) -> List[Part]:
-    last = max(len(pieces), 1) - 1
-    end = [_address(ov_url)]
-    if has_rest:
-        end.insert(0, "the rest is in the file message.txt" if files else "this is not all: read the rest in OneVizion")
-    parts = []
-    for number, piece in enumerate(pieces or [[]]):
-        notes = ["continued in the thread"] if number == 0 and (last > 0 or (has_rest and files)) else []
-        parts.append(_part("" if number else title, piece, notes + (end if number == last else [])))
-    return parts
+    head, rest = divided(clean(text or ""), " ")
+    return lines_of(head), rest
 
 
 def _part(title: str, lines: List[Line], notes: List[str]) -> Part:

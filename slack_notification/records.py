@@ -1,6 +1,6 @@
 """What a run needs of a record of the Notif Queue."""
 
-from typing import Any, NamedTuple, Optional, Tuple, Union
+from typing import Any, Dict, NamedTuple, Optional, Tuple, Union
 
 from onevizion import NotifQueueStatus
 
@@ -14,7 +14,7 @@ class Record(NamedTuple):
 
     Not the class of the `onevizion` package: that one wants all thirteen keys of a mail, and a record without its `bcc`
     would be lost. `status` is a name of NotifQueueStatus or whatever else stood there; `html` is as OneVizion's record
-    has it (a boolean, or a text). `problem` says why the record cannot be read, and is empty otherwise.
+    has it (a boolean, or a text). `problem` names the values that cannot be read ("" for none).
     """
 
     id: int
@@ -32,33 +32,27 @@ def read_record(raw: Any) -> Optional[Record]:
 
     A missing key counts as null. Texts that are no texts, and ids that are no numbers, become the record's `problem`.
     """
-    record_id = whole_number(raw.get("notifQueueId")) if isinstance(raw, dict) else None
-    if record_id is None or not 0 <= record_id <= LARGEST_ID:
+    record_id = usable_id(raw.get("notifQueueId")) if isinstance(raw, dict) else None
+    if record_id is None:
         return None
-    problems = [key for key in ("subj", "msg") if not isinstance(raw.get(key), (str, type(None)))]
-    user_id = whole_number(raw.get("userId"))
-    if (user_id is None and raw.get("userId") is not None) or not 0 <= (user_id or 0) <= LARGEST_ID:
-        problems.append("userId")
-    blobs = raw.get("blobDataIds")
-    blob_ids = [whole_number(blob) for blob in blobs] if isinstance(blobs, list) else []
-    if None in blob_ids or not isinstance(blobs, (list, type(None))):
-        problems.append("blobDataIds")
-    html = raw.get("html")
-    problem = "%s cannot be read" % " and ".join(problems) if problems else ""
-    return Record(
-        id=record_id,
-        user_id=None if "userId" in problems else user_id,
-        subject=None if "subj" in problems else raw.get("subj"),
-        message=None if "msg" in problems else raw.get("msg"),
-        html=html if isinstance(html, str) else bool(html),
-        blob_ids=tuple(blob for blob in blob_ids if blob is not None),
-        status=status_name(raw.get("status")),
-        problem=problem,
-    )
+    subject, message, html, blobs = (raw.get(key) for key in ("subj", "msg", "html", "blobDataIds"))
+    user_id = usable_id(raw.get("userId"))
+    blob_ids: Tuple[Any, ...] = tuple(whole_number(blob) for blob in blobs) if isinstance(blobs, list) else ()
+    readable = {"subj": isinstance(subject, str), "msg": isinstance(message, str), "userId": user_id is not None}
+    readable["blobDataIds"] = isinstance(blobs, list) and None not in blob_ids
+    unreadable = [key for key in readable if raw.get(key) is not None and not readable[key]]
+    problem = "%s cannot be read" % " and ".join(unreadable) if unreadable else ""
+    html = html if isinstance(html, str) else bool(html)
+    return Record(record_id, user_id, subject, message, html, blob_ids, status_name(raw.get("status")), problem)
+
+
+def usable_id(value: Any) -> Optional[int]:
+    """Return an id, given as a number or as digits; None for anything else."""
+    number = whole_number(value)
+    return number if number is not None and 0 <= number <= LARGEST_ID else None
 
 
 def status_name(status: Any) -> str:
     """Return a record's status as a name of NotifQueueStatus, given as name or number; what is neither, as a text."""
-    number = whole_number(status)
-    numbers = {known.value: known.name for known in NotifQueueStatus}
-    return numbers.get(number, str(status)) if number is not None else str(status).strip().upper()
+    names: Dict[Any, str] = {known.value: known.name for known in NotifQueueStatus}
+    return names.get(whole_number(status), str(status).strip().upper())

@@ -4,9 +4,11 @@ A *run* is text of one look, a *line* is what ends with a line end; a body is a 
 so no text can be taken for it.
 """
 
+import functools
+import html
 import json
 import re
-from itertools import dropwhile, groupby, islice
+from itertools import accumulate, dropwhile, groupby, islice
 from typing import Any, Dict, FrozenSet, Iterable, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 from urllib.parse import quote, urlsplit
 
@@ -18,11 +20,11 @@ MARKS_LIMIT = 40000
 POST_LIMIT_CHARACTERS = 3000
 FIRST_POST_LIMIT_CHARACTERS = 1200  # of what a channel shows of a message; the rest stands in the thread
 POST_LIMIT_JSON_CHARACTERS = 8000
-ELEMENT_JSON_CHARACTERS = 75  # of an element of rich_text without its text; its first line may be a blank one
-# Slack's documentation of the link element allows 3,000; a link cannot be cut, so it has to leave room in a post, also
-# for its words, which may be the same address.
+POST_LIMIT_LINES = 500  # also for the time: each look at where a post ends takes them all
+# Slack takes 3,000; but a link cannot be cut, and has to fit into a post with its words, often the same address.
 URL_LIMIT_CHARACTERS = 2000
 BULLETS = "•◦▪"
+SECTIONS = {"text": "rich_text_section", "quote": "rich_text_quote", "pre": "rich_text_preformatted"}
 
 BREAKS = re.compile("\r\n|[\r\x0b\x0c\x85\u2028\u2029]")
 C1 = re.compile("[\x80-\x9f]")
@@ -33,14 +35,13 @@ SURROGATES = re.compile("[\ud800-\udfff]")
 # Nothing but these is an empty line: newsletters fill their preview text with them.
 BLANK = re.compile("[\\s\u00ad\u034f\u200b-\u200f\u2060\ufeff]*\\Z")
 UNSAFE_IN_URL = re.compile('[\\s\x00-\x20\x7f-\x9f|<>"`\\\\^{}\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]')
-LINKABLE = re.compile(r"(?:https?://[^/?#\s]|mailto:[^\s]|tel:[^\s])", re.IGNORECASE)
-# No bracket without its other half, no quotation mark; punctuation at the end is none of it.
+LINKABLE = re.compile(r"(?i)https?://[^/?#\s]|mailto:[^\s]|tel:[^\s]")
+# No bracket without its other half, no quotation mark.
 NOT_IN_ADDRESS = r"""\s<>"|“”„‘’‚«»‹›（）「」『』【】《》…。、，；：！？—"""
 ADDRESS = re.compile(
     r"""(?i)\b(?:https?://|www\.[\w-]+\.|mailto:[^\s<>"|()@]{1,99}@)(?=\w)(?:[^NOT()\[\]{},;]+|[,;](?!https?://)"""
     r"""|\([^NOT()]*\)|\[[^NOT\[\]]*\]|\{[^NOT{}]*\}){1,999}""".replace("NOT", NOT_IN_ADDRESS)
 )
-PUNCTUATION = ".,;:!?'*_~"
 PLAIN: FrozenSet[str] = frozenset()
 BOLD = frozenset(["bold"])
 
@@ -54,10 +55,9 @@ class Run(NamedTuple):
 
 
 class Line(NamedTuple):
-    """A line of a body.
+    """A line of a body. `kind` is text, item, quote or pre.
 
-    `kind` is text, item, quote or pre. Of an item: `indent` from 0, `number` (None for a bullet), and `item`, which the
-    lines of one item have in common.
+    Of an item: `indent` from 0, `number` (None for a bullet), and `item`, which the lines of one item have in common.
     """
 
     runs: Tuple[Run, ...] = ()
@@ -84,9 +84,8 @@ def one_line(text: str) -> str:
     return "" if BLANK.match(line) else line
 
 
-def escape(text: str) -> str:
-    """Return the text as data for the `text` of a post: exactly these three characters, & first, says Slack."""
-    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+# Text as data for the `text` of a post: exactly & < > are escaped, & first, says Slack.
+escape = functools.partial(html.escape, quote=False)
 
 
 def link_target(href: str) -> str:
@@ -117,7 +116,7 @@ def linked(runs: Iterable[Run]) -> Iterator[Run]:
     for run in runs:
         end = 0
         for match in ADDRESS.finditer("" if run.url else run.text):
-            address = match.group().rstrip(PUNCTUATION)
+            address = match.group().rstrip(".,;:!?'*_~")
             url = link_target(address)
             if url:
                 yield run._replace(text=run.text[end : match.start()])
@@ -157,37 +156,43 @@ def trimmed(lines: Sequence[Line]) -> List[Line]:
     return shown
 
 
-def divided(text: str, mark: str) -> Tuple[str, str]:
-    """Return the beginning of a text that becomes posts in a second, up to a mark if there is one, and the rest."""
-    marks = [match.start() for match in islice(re.finditer("[<\n]", text), MARKS_LIMIT, MARKS_LIMIT + 1)]
-    end = min(marks + [CHARACTERS_LIMIT])
-    if len(text) > end:
-        end = max(text.rfind(mark, 0, end), 0) or end
+def divided(text: str, mark: str, limit: int = CHARACTERS_LIMIT) -> Tuple[str, str]:
+    """Return the beginning of a text, and the rest.
+
+    The beginning ends before the last mark in the second half of so many characters, or has so many. It has fewer where
+    there are more lines and tags than become posts in a second.
+    """
+    marks = islice(re.finditer("[<\n]", text), MARKS_LIMIT, None)
+    limit = min(limit, next((match.start() for match in marks), limit))
+    end = text.rfind(mark, limit // 2, limit + 1) if len(text) > limit else limit
+    end = end if end > 0 else limit
     return text[:end], text[end:]
-
-
-# Lines as Slack's rich_text
 
 
 def rich_text(lines: Sequence[Line]) -> List[Dict[str, Any]]:
     """Return the elements of a rich_text block (docs.slack.dev/reference/block-kit); no element is empty."""
-    names = {"text": "rich_text_section", "quote": "rich_text_quote", "pre": "rich_text_preformatted"}
     built: List[Dict[str, Any]] = []
-    for kind, group in groupby(lines, lambda line: line.kind):
+    following: Any = None  # indent and number with which an item goes on with the list above
+    for (kind, _), group in groupby(lines, lambda line: (line.kind, line.kind == "item" and (line.item, line.indent))):
         same = list(group)
-        seen = trimmed(same)
-        if kind == "item":
-            built += _lists(same)
-        elif seen:
+        runs = [run for line in trimmed(same) for run in (Run("\n"), *line.runs)]
+        if kind != "item":
+            following = None
             # Lists, quotes and code keep a distance to what stands above them, but not to what stands below.
-            gap = [Run("\n")] if kind == "text" and built and is_blank(same[0]) else []
-            built.append({"type": names[kind], "elements": _elements(gap + _joined(seen), kind != "pre")})
+            has_gap = kind == "text" and built and is_blank(same[0])
+            elements = _elements(runs if has_gap else runs[1:], kind != "pre")
+            built += [{"type": SECTIONS[kind], "elements": elements}] if elements else []
+        elif runs:
+            indent, number = same[0].indent, same[0].number
+            if (indent, number) != following:
+                built.append({"type": "rich_text_list", "style": "ordered" if number else "bullet", "elements": []})
+                if indent:
+                    built[-1]["indent"] = indent
+                if number and number > 1:
+                    built[-1]["offset"] = number - 1
+            built[-1]["elements"].append({"type": "rich_text_section", "elements": _elements(runs[1:])})
+            following = indent, number and number + 1
     return built
-
-
-def _joined(lines: Sequence[Line]) -> List[Run]:
-    runs = [run for line in lines for run in (Run("\n"),) + line.runs]
-    return runs[1:]
 
 
 def _elements(runs: Iterable[Run], styled: bool = True) -> List[Dict[str, Any]]:
@@ -201,55 +206,27 @@ def _elements(runs: Iterable[Run], styled: bool = True) -> List[Dict[str, Any]]:
     return built
 
 
-def _lists(lines: Sequence[Line]) -> List[Dict[str, Any]]:
-    """Return a rich_text_list for each run of items that Slack can number and indent as one."""
-    built: List[Dict[str, Any]] = []
-    following: Tuple[int, Optional[int]] = (-1, None)  # indent and number with which an item goes on with the list
-    for _, group in groupby(lines, lambda line: (line.item, line.indent)):
-        item = list(group)
-        if all(map(is_blank, item)):
-            continue
-        indent, number = item[0].indent, item[0].number
-        if (indent, number) != following:
-            built.append({"type": "rich_text_list", "style": "bullet" if number is None else "ordered", "elements": []})
-            if indent:
-                built[-1]["indent"] = indent
-            if number is not None and number > 1:
-                built[-1]["offset"] = number - 1
-        built[-1]["elements"].append({"type": "rich_text_section", "elements": _elements(_joined(item))})
-        following = (indent, number and number + 1)
-    return built
-
-
-# Slack's rich_text as plain text
-
-
 def plain(elements: Sequence[Dict[str, Any]]) -> str:
     """Return the elements of a rich_text block as a reader sees them: bullets, `> `, fences, `label (url)`."""
-    return "\n".join(filter(None, map(_plain_element, elements)))
+    return "\n".join(map(_plain, elements))
 
 
-def _plain_element(element: Dict[str, Any]) -> str:
+def _plain(element: Dict[str, Any]) -> str:
+    if "text" in element:
+        text, url = str(element["text"]), str(element.get("url", ""))
+        return text if not url or url in (text, "https://" + text, "mailto:" + text) else "%s (%s)" % (text, url)
+    inner = list(map(_plain, element["elements"]))
     if element["type"] == "rich_text_list":
-        indent = element.get("indent", 0)
+        level, bullet = element.get("indent", 0), element["style"] == "bullet"
         lines = []
-        for number, item in enumerate(element["elements"], element.get("offset", 0) + 1):
-            label = BULLETS[indent % len(BULLETS)] if element["style"] == "bullet" else "%d." % number
-            text = _plain_element(item).replace("\n", "\n    " + "    " * indent)
-            lines.append("    " * indent + label + " " + text)
+        for number, text in enumerate(inner, element.get("offset", 0) + 1):
+            label = BULLETS[level % len(BULLETS)] if bullet else "%d." % number
+            lines.append("    " * level + label + " " + text.replace("\n", "\n    " + "    " * level))
         return "\n".join(lines)
-    text = "".join(map(_plain_run, element["elements"]))
+    text = "".join(inner)
     if element["type"] == "rich_text_preformatted":
         return "```\n%s\n```" % text
     return re.sub("(?m)^", "> ", text) if element["type"] == "rich_text_quote" else text
-
-
-def _plain_run(run: Dict[str, Any]) -> str:
-    text, url = str(run["text"]), str(run.get("url", ""))
-    return text if not url or url in (text, "https://" + text, "mailto:" + text) else "%s (%s)" % (text, url)
-
-
-# Where the lines of a message are cut into posts
 
 
 def posts(lines: Sequence[Line], limit: int) -> Tuple[List[List[Line]], List[Line]]:
@@ -257,74 +234,51 @@ def posts(lines: Sequence[Line], limit: int) -> Tuple[List[List[Line]], List[Lin
 
     No post is empty.
     """
-    cut: List[List[Line]] = []
+    found: List[List[Line]] = []
     left = trimmed(lines)
-    while left and len(cut) < limit:
-        head, left = _take(left, POST_LIMIT_CHARACTERS if cut else FIRST_POST_LIMIT_CHARACTERS)
-        cut.append(head)
+    while left and len(found) < limit:
+        characters = POST_LIMIT_CHARACTERS if found else FIRST_POST_LIMIT_CHARACTERS
+        head, left = _split(left, _end_of_post(left[:POST_LIMIT_LINES], characters - 1))  # and a line end
+        found.append(head)
         left = trimmed(left)
-    return cut, left
+    return found, left
 
 
-def _weight(line: Line, characters: int, goes_on: bool = False) -> float:
-    """Return how much of a post a line fills: 1.0 is all of it, of whichever limit is met first.
+def _end_of_post(lines: Sequence[Line], limit: int) -> int:
+    """Return how many characters of these lines are a post, at most `limit`.
 
-    `goes_on`: it stands below one of its kind, in the same element; without styles and links, in the same text.
+    It ends with a paragraph, else with a line, else behind a blank; but not in the first half of what fits.
     """
-    if sum(len(run.text) for run in line.runs[: characters + 1]) > characters:
-        return 2.0
-    text = text_of(line)
-    if goes_on and line.kind != "item" and not any(run.styles or run.url for run in line.runs):
-        escaped, added = len(escape(("> " if line.kind == "quote" else "") + text)) + 1, len(json.dumps(text)) + 2
-    else:
-        elements = rich_text([line])
-        escaped, added = len(escape(plain(elements))) + 1, max(len(json.dumps(elements)), ELEMENT_JSON_CHARACTERS)
-    return max((len(text) + 1) / characters, escaped / POST_LIMIT_CHARACTERS, added / POST_LIMIT_JSON_CHARACTERS)
+    head, rest = _split(lines, limit)
+    ends = list(accumulate(len(text_of(line)) + 1 for line in head))
+    limit = min(limit, ends[-1])
+    elements = rich_text(head)
+    escaped, as_json = len(escape(plain(elements))), len(json.dumps(elements))
+    filled = max(escaped / POST_LIMIT_CHARACTERS, as_json / POST_LIMIT_JSON_CHARACTERS)
+    if filled > 1:  # by 2 % less at least, so that few looks are enough
+        return _end_of_post(lines, int(limit / max(filled, 1.02)))
+    if not rest:
+        return limit
+
+    paragraphs = [end for end, line, above in zip(ends, lines[1:], lines) if is_blank(line) or line.kind != above.kind]
+    blank = "\n".join(map(text_of, head)).rfind(" ") + 1
+    for places in (paragraphs, ends, [blank]):
+        last = max([place for place in places if place <= limit], default=0)
+        if last >= limit / 2:
+            return last
+    return limit
 
 
-def _take(lines: List[Line], characters: int) -> Tuple[List[Line], List[Line]]:
-    """Cut where a paragraph ends, else where a line ends, else in a line; but not before half of the room is used."""
-    used = paragraph_used = 0.0
-    paragraph = 0
+def _split(lines: Sequence[Line], position: int) -> Tuple[List[Line], List[Line]]:
+    """Return the lines up to a character of their text, and from there."""
     for number, line in enumerate(lines):
-        if number and (is_blank(line) or line.kind != lines[number - 1].kind):
-            paragraph, paragraph_used = number, used
-        weight = _weight(line, characters, number > 0 and line.kind == lines[number - 1].kind)
-        if used + weight > 1:
-            break
-        used += weight
-    else:
-        return lines, []
-    if paragraph_used >= 0.5:
-        return lines[:paragraph], lines[paragraph:]
-    if used >= 0.5 or (number and _weight(_halves(line, 1)[0], characters) > 1 - used):
-        return lines[:number], lines[number:]
-    head, tail = _split(line, characters, 1 - used)
-    return lines[:number] + [head], [tail] + lines[number + 1 :]
-
-
-def _split(line: Line, characters: int, room: float) -> Tuple[Line, Line]:
-    """Cut a line behind a blank in the second half of what fits into the room, else anywhere."""
-    position = min(characters, sum(len(run.text) for run in line.runs[:characters]))
-    while position > 1:
-        weight = _weight(_halves(line, position)[0], characters)
-        if weight <= room:
-            break
-        position = max(1, min(position - 1, int(position * room / weight)))
-    if line.kind != "pre":
-        text = text_of(_halves(line, position)[0])
-        position = text.rfind(" ", position // 2) + 1 or position
-    return _halves(line, position)
-
-
-def _halves(line: Line, position: int) -> Tuple[Line, Line]:
-    """Return the line up to a position in its text, and from there."""
-    number = 0
-    while position > len(line.runs[number].text):
-        position -= len(line.runs[number].text)
-        number += 1
-    run = line.runs[number]
-    head, tail = run._replace(text=run.text[:position]), run._replace(text=run.text[position:])
-    # No empty run is left: so many runs have to have at least so many characters, or _weight looks at all of them.
-    left = ((tail,) if tail.text else ()) + line.runs[number + 1 :]
-    return line._replace(runs=line.runs[:number] + (head,)), line._replace(runs=left)
+        for count, run in enumerate(line.runs):
+            if position < len(run.text):
+                head = (*line.runs[:count], run._replace(text=run.text[:position]))
+                tail = (run._replace(text=run.text[position:]), *line.runs[count + 1 :])
+                return [*lines[:number], line._replace(runs=head)], [line._replace(runs=tail), *lines[number + 1 :]]
+            position -= len(run.text)
+        position -= 1  # the end of the line
+        if position <= 0:
+            return list(lines[: number + 1]), list(lines[number + 1 :])
+    return list(lines), []
