@@ -47,9 +47,9 @@ from slack_notification.packages import IHUB_PARAMETERS_FILE, faults, refuse_imp
 
 if TYPE_CHECKING:  # the parts below need packages, which a scheduled run installs first
     from slack_notification.calls import Interruption
+    from slack_notification.channels import Delivery
     from slack_notification.journal import Journal
     from slack_notification.onevizion_api import OneVizion
-    from slack_notification.pending import Pending
     from slack_notification.settings import Settings
 
 VERSION = "2.0.0"
@@ -234,7 +234,7 @@ def deliver_pending(
     onevizion: "OneVizion",
     journal: "Journal",
     interruption: "Interruption",
-    pending: "List[Pending]",
+    pending: "List[Delivery]",
     started_at: float,
 ) -> int:
     """Deliver these records, log what became of them, and return the exit status."""
@@ -263,7 +263,7 @@ def deliver_pending(
         run.run(pending)
     finally:
         how = "interrupted: " if interruption.requested() else ""
-        everything = summarize(how, run.deliveries, list(run.outcomes.unsaved), time.monotonic() - started_at)
+        everything = summarize(how, run.deliveries, time.monotonic() - started_at)
     if workers.error:
         return EXIT_CANNOT_WORK
     return EXIT_DELIVERED if everything else EXIT_NOT_ALL_DELIVERED

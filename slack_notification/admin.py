@@ -9,13 +9,14 @@ from typing import Callable, Dict, List, Optional, Sequence, TypeVar
 from onevizion import NotifQueueStatus
 
 from .calls import Interruption
+from .channels import Delivery
 from .errors import EXIT_CANNOT_WORK, EXIT_DELIVERED, EXIT_NOT_ALL_DELIVERED, Failure, RunError, quoted
 from .integration_log import Logs
 from .journal import Begun, Journal, digest, read_copy
 from .message import compose, notice, readable
 from .onevizion_api import OneVizion
 from .packages import faults
-from .pending import Pending, choose, ranges, save_all
+from .pending import choose, ranges, save_all
 from .recipients import Recipients, channel_from_field
 from .settings import SCHEMA_FILE, Settings, make_settings, read_json_object, settings_problems, warnings_of
 from .slack_api import Slack
@@ -139,7 +140,7 @@ def check_onevizion(checklist: Checklist, settings: Settings, interruption: Inte
 
 
 def check_recipients(
-    checklist: Checklist, settings: Settings, onevizion: OneVizion, pending: Sequence[Pending]
+    checklist: Checklist, settings: Settings, onevizion: OneVizion, pending: Sequence[Delivery]
 ) -> None:
     """Check that the users of the pending records and their channels can be read; name those without, by reason."""
     recipients = Recipients(onevizion, settings.channel_field)
@@ -222,10 +223,9 @@ def dry_run(settings: Settings, interruption: Interruption, say_line: Callable[[
         sendable += 1
         names = [onevizion.file_name(blob_id) for blob_id in each.record.blob_ids]
         parts = compose(each.record, settings.ov_url, names, settings.upload_attachments).parts
-        row = each.begun
-        posted = row.posted if row is not None and row.digest == digest(parts[: row.posted]) else 0
-        if row is not None and posted:
-            channel = row.channel  # its thread stays there, whatever the user has now
+        posted = each.begun.posted if each.begun.digest == digest(parts[: each.begun.posted]) else 0
+        if posted:
+            channel = each.begun.channel  # its thread stays there, whatever the user has now
             say_line("%s: would go on with part %d of %d" % (heading, posted + 1, len(parts)))
         for number, part in enumerate(parts[posted:], posted + 1):
             of = ", part %d of %d" % (number, len(parts)) if len(parts) > 1 else ""

@@ -7,7 +7,7 @@ from typing import List, Optional, Set, Tuple
 from .channels import Delivery
 from .errors import LOG, PROGRESS, Failure, quoted
 from .onevizion_api import File, OneVizion
-from .slack_api import Slack
+from .slack_api import Posted, Slack
 from .workers import Workers
 
 UPLOADS_AT_ONCE = 4  # files are larger than messages, and must not take the network away from them
@@ -83,7 +83,8 @@ class Attachments:
                 if file.size_bytes == 0:
                     raise Failure("it is empty, and Slack accepts no empty files")
                 content.seek(0)
-                await self._workers.in_worker(self._slack.share_file, file, content, delivery.thread)
+                thread = Posted(delivery.begun.channel, delivery.begun.ts)
+                await self._workers.in_worker(self._slack.share_file, file, content, thread)
         except Failure as failure:
             if failure.code == "missing_scope":
                 self._turn_off()

@@ -1,60 +1,53 @@
 """Where records go: one record on its way, the channels with what waits for them, and the pace of the workspace."""
 
 from collections import deque
-from typing import Deque, List, Optional, Tuple
+from typing import Any, Deque, List, Optional, Tuple
 
 from onevizion import NotifQueueStatus
 
 from .errors import Failure
-from .journal import digest
+from .journal import Begun
 from .message import Part
-from .pending import Pending
-from .slack_api import Posted
-
-PENDING, DELIVERED, FAILED = "pending", "delivered", "failed"
+from .records import Record
 
 
 class Channel:
-    """Where records go: what Slack was asked for, its ID as soon as Slack has said it, and the records that wait."""
+    """Where records go: what Slack is asked for, and the records that wait."""
 
     def __init__(self, asked: str) -> None:
         self.asked = asked
-        self.id = ""
-        self.waiting: Deque[Delivery] = deque()
-        self.ready_at = 0.0  # of the loop's time; nothing is posted before
+        self.id = asked  # until Slack has said it
+        self.waiting: List[Delivery] = []
         self.under_way: List[int] = []  # positions of its records: several only where two spellings became one
-        self.refusals_in_a_row = 0
+        self.served: Any = None  # the task that delivers them
+        self.ready_at = 0.0  # of the loop's time; nothing is posted before, and nothing in this run at math.inf
         self.waited_seconds = 0.0  # for rate limits, since the last post that was accepted
-        self.closed = False  # for longer than this run waits
         self.failure: Optional[Failure] = None  # why nothing can be posted there
-
-    def take_waiting(self) -> "List[Delivery]":
-        """Return what waits, and let nothing wait any more."""
-        waiting, self.waiting = list(self.waiting), deque()
-        return waiting
 
     def take_over(self, other: "Channel") -> None:
         """Make what waits in another spelling of this channel wait here, in the queue's order."""
-        self.waiting = deque(sorted(self.take_waiting() + other.take_waiting(), key=lambda each: each.position))
-        self.ready_at = max(self.ready_at, other.ready_at)
+        self.waiting = sorted(self.waiting + other.waiting, key=lambda each: each.position)
+        other.waiting = []
         self.under_way += other.under_way
+        self.ready_at = max(self.ready_at, other.ready_at)
 
 
 class Delivery:
     """One record on its way through the run."""
 
-    def __init__(self, pending: Pending, position: int) -> None:
-        self.record = pending.record
-        self.begun = pending.begun
-        self.position = position  # in the queue's order
+    def __init__(self, record: Record, begun: Begun) -> None:
+        self.record = record
+        self.begun = begun  # what is posted of it, and where
         self.recipient = ""
         self.channel = Channel("")  # nowhere, until the recipient's is known
+        self.position = 0  # in the channel's queue
         self.parts: List[Part] = []
         self.rest = ""  # what goes on in a file behind the last part
-        self.posted = 0  # parts
-        self.thread: Optional[Posted] = None
         self.attempts = 0
-        self.state = PENDING  # then DELIVERED or FAILED
+        # What OneVizion has to show at the end of the run, and whether something else may stand there.
+        fresh = record.status == NotifQueueStatus.NOT_SENT.name and not begun.posted
+        self.status = NotifQueueStatus.NOT_SENT if fresh else NotifQueueStatus.FAIL_WILL_RETRY
+        self.unsaved = False
 
     def __str__(self) -> str:
         return "record %d" % self.record.id + (" for %s" % self.recipient if self.recipient else "")
@@ -62,17 +55,6 @@ class Delivery:
     def is_next(self) -> bool:
         """Tell whether no record before it is under way in its channel."""
         return self.position == min(self.channel.under_way)
-
-    def journal_row(self) -> Tuple[int, str, str, int, int, str]:
-        """Return what Journal.note_posted takes of a record of which a part is posted."""
-        assert self.thread is not None
-        done = self.parts[: self.posted]
-        return self.record.id, self.thread.channel_id, self.thread.ts, len(done), len(self.parts), digest(done)
-
-    def put_back_status(self) -> NotifQueueStatus:
-        """Return the status that the record had, or the one of a record that was tried."""
-        fresh = self.record.status == NotifQueueStatus.NOT_SENT.name and not self.attempts and not self.posted
-        return NotifQueueStatus.NOT_SENT if fresh else NotifQueueStatus.FAIL_WILL_RETRY
 
 
 class WorkspacePace:
@@ -108,6 +90,5 @@ class WorkspacePace:
         other, closed_until = self._last_refusal
         self._last_refusal = (channel, now + seconds)
         if other is not channel and now < closed_until:
-            while self._accepted and self._accepted[0] < now - self.WINDOW_SECONDS:
-                self._accepted.popleft()
-            self._interval = min(self.WINDOW_SECONDS / max(1, len(self._accepted)), self.SLOWEST_INTERVAL_SECONDS)
+            recent = sum(at >= now - self.WINDOW_SECONDS for at in self._accepted)
+            self._interval = min(self.WINDOW_SECONDS / max(1, recent), self.SLOWEST_INTERVAL_SECONDS)

@@ -39,12 +39,12 @@ class Begun(NamedTuple):
     """
 
     record: int
-    channel: str
-    ts: str
-    posted: int
-    parts: int
-    digest: str
-    since: int
+    channel: str = ""
+    ts: str = ""
+    posted: int = 0
+    parts: int = 1
+    digest: str = ""
+    since: int = 0
 
 
 TYPES = (int, str, str, int, int, str, int)  # sqlite takes a value of any type, whatever the table says
@@ -129,10 +129,6 @@ class Journal:
     def begun(self) -> Dict[int, Begun]:
         """Return what stands in the journal, by record."""
         return self._do(read_rows) or {}
-
-    def holds(self, record: int) -> bool:
-        """Tell whether the next run will know of this record."""
-        return bool(self._do(lambda db: db.execute("SELECT record FROM begun WHERE record = ?", (record,)).fetchall()))
 
     def begin(self, record: int, parts: int) -> None:
         """Note that a record's way begins, before anything else is told of it."""
