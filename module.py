@@ -243,7 +243,7 @@ def deliver_pending(
     from slack_notification.delivery import DeliveryRun
     from slack_notification.outcomes import summarize
     from slack_notification.slack_api import Slack, ask_identity
-    from slack_notification.workers import Workers
+    from slack_notification.workers import Tools, Workers
 
     if any(each.record.html for each in pending):
         import slack_notification.html_mail  # noqa: F401 (where its parser is broken, the queue stays as it is)
@@ -254,17 +254,17 @@ def deliver_pending(
         (LOG.warning if interruption.requested() else LOG.error)(str(failure))
         LOG.warning("delivered 0, failed 0, left pending %d", len(pending))
         return EXIT_CANNOT_WORK
-    workers = Workers(interruption)
-    files = Attachments(onevizion, slack_api, workers, settings.upload_attachments, scopes)
+    tools = Tools(settings, onevizion, slack_api, journal, Workers(interruption))
+    files = Attachments(tools, scopes)
     if files.scope_is_missing:  # then no message may refer to a file
-        settings = settings._replace(upload_attachments=False)
-    run = DeliveryRun(settings, onevizion, slack_api, journal, workers, files.share, files.finish)
+        tools = tools._replace(settings=settings._replace(upload_attachments=False))
+    run = DeliveryRun(tools, files.share, files.finish)
     try:
         run.run(pending)
     finally:
         how = "interrupted: " if interruption.requested() else ""
         everything = summarize(how, run.deliveries, time.monotonic() - started_at)
-    if workers.error:
+    if tools.workers.error:
         return EXIT_CANNOT_WORK
     return EXIT_DELIVERED if everything else EXIT_NOT_ALL_DELIVERED
 

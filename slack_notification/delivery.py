@@ -11,16 +11,14 @@ from onevizion import NotifQueueStatus
 from .calls import CALL_LIMIT_SECONDS
 from .channels import Channel, Delivery, WorkspacePace
 from .errors import LOG, PROGRESS, Failure
-from .journal import Begun, Journal, digest
+from .journal import Begun, digest
 from .message import Part, compose
-from .onevizion_api import OneVizion
 from .outcomes import Outcomes, progress
 from .pending import choose, warn_of_cut_off
 from .recipients import Recipients
-from .settings import Settings
-from .slack_api import Posted, Slack
+from .slack_api import Posted
 from .slack_errors import OUTAGE_ERRORS, is_of_channel
-from .workers import Workers
+from .workers import Tools
 
 # Slack's documents: one message a second per channel, "short bursts pass", no guarantee. Counted from start of post to
 # start of post, and a little more, since the second may be faster on its way to Slack than the first.
@@ -48,27 +46,14 @@ class Postponed(Exception):
 class DeliveryRun:
     """The records of one run: a coroutine for each channel, and calls in threads that only return values."""
 
-    def __init__(
-        self,
-        settings: Settings,
-        onevizion: OneVizion,
-        slack_api: Slack,
-        journal: Journal,
-        workers: Workers,
-        share: Callable[[Delivery], None],
-        finish_files: Callable[[], Awaitable[None]],
-    ) -> None:
-        """:param share: begins to share the files of a delivered record; :param finish_files: waits for them"""
+    def __init__(self, tools: Tools, share: Callable[[Delivery], None], finish: Callable[[], Awaitable[None]]) -> None:
+        """:param share: begins to share the files of a delivered record; :param finish: waits for them"""
         self.deliveries: List[Delivery] = []
-        self._workers = workers
-        self._outcomes = Outcomes(settings, onevizion, journal, workers)
-        self._settings = settings
-        self._onevizion = onevizion
-        self._slack = slack_api
-        self._journal = journal
+        self._settings, self._onevizion, self._slack, self._journal, self._workers = tools
+        self._outcomes = Outcomes(tools)
         self._share = share
-        self._finish_files = finish_files
-        self._recipients = Recipients(onevizion, settings.channel_field)
+        self._finish_files = finish
+        self._recipients = Recipients(self._onevizion, self._settings.channel_field)
         self._reading = asyncio.Lock()  # of the recipients
         self._channels: Dict[str, Channel] = {}  # by what was asked for, and by ID
         self._tasks: Set[asyncio.Future[None]] = set()  # one for each channel that is served, and for each next attempt
@@ -144,23 +129,18 @@ class DeliveryRun:
             delivery.recipient = self._recipients.name(delivery.record)
             try:
                 if not delivery.channel.asked:  # another attempt is made where the first one was
-                    delivery.channel = self._channel(self._recipients.channel(delivery.record))
+                    asked = self._recipients.channel(delivery.record)
+                    delivery.channel = self._channels.setdefault(asked, Channel(asked))
                 if delivery.channel.failure is not None:
                     raise delivery.channel.failure
             except Failure as failure:
                 refused.setdefault((delivery.recipient, str(failure)), ([], failure))[0].append(delivery)
             else:
-                self._queue(delivery, delivery.channel)
+                channel = delivery.channel
+                channel.waiting.append(delivery)
+                if channel.served is None or channel.served.done():
+                    channel.served = self._start(self._serve(channel))
         await asyncio.gather(*[self._fail(*group) for group in refused.values()])
-
-    def _channel(self, asked: str) -> Channel:
-        """Return the one channel that was asked for so, or has this ID."""
-        return self._channels.setdefault(asked, Channel(asked))
-
-    def _queue(self, delivery: Delivery, channel: Channel) -> None:
-        channel.waiting.append(delivery)
-        if channel.served is None or channel.served.done():
-            channel.served = self._start(self._serve(channel))
 
     async def _serve(self, channel: Channel) -> None:
         """Deliver a channel's records one after the other, in the queue's order."""
@@ -190,11 +170,7 @@ class DeliveryRun:
         except Postponed:
             await self._outcomes.put_back(delivery)
         except Failure as failure:
-            others: List[Delivery] = []
-            if is_of_channel(failure.code):
-                delivery.channel.failure = failure
-                others, delivery.channel.waiting = delivery.channel.waiting, []
-            await self._fail([delivery] + others, failure)
+            await self._fail([delivery], failure)
         except Exception as error:  # a bug of ours: it costs this record, and the others go on
             LOG.exception("%s: a fault in this module: report it to its developers", delivery)
             if delivery.status != NotifQueueStatus.SUCCESS:
@@ -206,15 +182,14 @@ class DeliveryRun:
         if delivery.parts:
             return
         record, begun = delivery.record, delivery.begun
-        asked = [self._workers.call(self._onevizion.file_name, blob_id) for blob_id in record.blob_ids]
-        names = await asyncio.gather(*asked)
+        names = await asyncio.gather(*[self._workers.call(self._onevizion.file_name, blob) for blob in record.blob_ids])
         make = functools.partial(compose, record, self._onevizion.url, names, self._settings.upload_attachments)
         message = await self._workers.call(self._workers.interruption.within, COMPOSE_LIMIT_SECONDS, make)
         delivery.parts, delivery.rest = message.parts, message.rest
         if begun.posted and begun.digest == digest(delivery.parts[: begun.posted]):
             # Its recipient may have another channel now: what is learnt from here on is true of the thread's.
             delivery.channel.under_way.remove(delivery.position)
-            delivery.channel = self._channel(begun.channel)
+            delivery.channel = self._channels.setdefault(begun.channel, Channel(begun.channel))
             delivery.channel.under_way.append(delivery.position)
         elif begun.posted:
             text = "%s: its message has changed since %d part(s) were posted, and is posted again from the start"
@@ -251,8 +226,7 @@ class DeliveryRun:
             if failure.ends_run:
                 self._workers.end(failure)
             else:
-                text = "not posted, since SENDING could not be saved: %s"
-                self._outcomes.tell([delivery], Failure(text % failure))
+                self._outcomes.tell([delivery], Failure("not posted, since SENDING could not be saved: %s" % failure))
             self._try_again([delivery])
             return False
         delivery.unsaved = True
@@ -271,18 +245,17 @@ class DeliveryRun:
                 PROGRESS.debug(text, delivery, begun.posted + 1, len(delivery.parts), channel.asked, part.text)
                 try:
                     posted = await self._workers.in_worker(self._slack.post, channel.id, part, begun.ts)
+                    break
                 except Failure as failure:
                     if failure.wait_seconds is None:
                         self._look_for_outage(delivery, failure)
                         raise
                     self._refused(delivery.channel, failure.wait_seconds)  # another one, where two became one
-                else:
-                    self._failed_in_a_row.clear()
-                    self._posted(delivery, posted)
-                    return
+        self._posted(delivery, posted)
 
     def _posted(self, delivery: Delivery, posted: Posted) -> None:
         """Note that Slack has taken a part; two spellings of one channel become one queue."""
+        self._failed_in_a_row.clear()
         begun, number = delivery.begun, delivery.begun.posted + 1
         if number == 1:
             begun = begun._replace(channel=posted.channel_id, ts=posted.ts)
@@ -329,8 +302,14 @@ class DeliveryRun:
                 self._workers.end(Failure(text % (posts, failure)))
 
     async def _fail(self, deliveries: List[Delivery], failure: Failure) -> None:
+        """Fail these records, and those that wait for a channel that takes none; try again where that may help."""
         if failure.ends_run:
             self._workers.end(failure)
+        if is_of_channel(failure.code):
+            channel = deliveries[0].channel
+            channel.failure = failure
+            deliveries += channel.waiting
+            channel.waiting = []
         await self._outcomes.fail(deliveries, failure)
         self._try_again(deliveries)
 

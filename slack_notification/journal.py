@@ -108,14 +108,12 @@ class Journal:
     def __init__(self, path: str = JOURNAL_FILE) -> None:
         self._path = path
         self._db: Optional[sqlite3.Connection] = None
-        self._warned = False
-        for _ in range(2):  # a spoilt file is put aside, and a new one made
-            try:
-                self._db = open_database(path)
-                return
-            except Exception as error:  # sqlite3.Error, OSError, and what decoding raises
-                if not self._put_aside(error):
-                    return
+        try:
+            self._db = open_database(path)
+        except Exception as error:  # sqlite3.Error, OSError, and what decoding raises
+            if self._put_aside(error):
+                with contextlib.suppress(Exception):
+                    self._db = open_database(path)
 
     def drop_old(self) -> None:
         """Forget what was begun more than KEPT_SECONDS ago, with a warning."""
@@ -165,7 +163,7 @@ class Journal:
             return None
 
     def _put_aside(self, error: Exception) -> bool:
-        """Rename the journal, so that no run relies on it, with a warning, once; return whether that worked."""
+        """Rename the journal, so that no run relies on it, with a warning; return whether that worked."""
         text, renamed = "the journal %s is in use by another run, and this one goes on without it (%s)", False
         if "locked" not in str(error):
             text = "the journal %s cannot be used (%s): let the module write to its directory; until then " + TWICE
@@ -174,7 +172,5 @@ class Journal:
             with contextlib.suppress(OSError):
                 os.replace(self._path, self._path + ".bad")
                 text, renamed = "the journal %s cannot be used (%s) and was put aside: " + TWICE, True
-        if not self._warned:
-            LOG.warning(text, self._path, getattr(error, "strerror", None) or quoted(error))
-        self._warned = True
+        LOG.warning(text, self._path, getattr(error, "strerror", None) or quoted(error))
         return renamed

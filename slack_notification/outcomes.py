@@ -9,11 +9,8 @@ from onevizion import NotifQueueStatus
 from .channels import Delivery
 from .errors import LOG, PROGRESS, Failure, clipped
 from .integration_log import redacted
-from .journal import Journal
-from .onevizion_api import OneVizion
 from .pending import ranges
-from .settings import Settings
-from .workers import Workers
+from .workers import Tools
 
 FAILURE_ENTRIES = 100  # every entry of the integration log is a call that loads OneVizion's web server
 SHOWN_CHARACTERS = 30  # of a channel: what to do has to fit into the first 200 characters, which the log's table shows
@@ -23,11 +20,8 @@ FINAL = (NotifQueueStatus.SUCCESS, NotifQueueStatus.FAIL)
 class Outcomes:
     """Saves and tells what became of the records."""
 
-    def __init__(self, settings: Settings, onevizion: OneVizion, journal: Journal, workers: Workers) -> None:
-        self._settings = settings
-        self._onevizion = onevizion
-        self._journal = journal
-        self._workers = workers
+    def __init__(self, tools: Tools) -> None:
+        self._settings, self._onevizion, _, self._journal, self._workers = tools
         self._failures_told = 0
 
     async def fail(self, deliveries: List[Delivery], failure: Failure) -> None:

@@ -3,10 +3,14 @@
 import asyncio
 import time
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Callable, Coroutine
+from typing import Any, Callable, Coroutine, NamedTuple
 
 from .calls import Interruption
 from .errors import LOG, Failure
+from .journal import Journal
+from .onevizion_api import OneVizion
+from .settings import Settings
+from .slack_api import Slack
 
 # How many calls are made side by side, each on a connection that stays open: see `python -m tests.bench`.
 WORKERS = 32
@@ -69,3 +73,13 @@ class Workers:
     def _finish(self) -> None:
         if not self._over.done():
             self._over.set_result(None)
+
+
+class Tools(NamedTuple):
+    """What every part of a run works with."""
+
+    settings: Settings
+    onevizion: OneVizion
+    slack: Slack
+    journal: Journal
+    workers: Workers
