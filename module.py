@@ -47,9 +47,9 @@ from slack_notification.packages import IHUB_PARAMETERS_FILE, faults, refuse_imp
 
 if TYPE_CHECKING:  # the parts below need packages, which a scheduled run installs first
     from slack_notification.calls import Interruption
-    from slack_notification.channels import Delivery
     from slack_notification.journal import Journal
     from slack_notification.onevizion_api import OneVizion
+    from slack_notification.pending import Delivery
     from slack_notification.settings import Settings
 
 VERSION = "2.0.0"

@@ -9,14 +9,13 @@ from typing import Callable, Dict, List, Optional, Sequence, TypeVar
 from onevizion import NotifQueueStatus
 
 from .calls import Interruption
-from .channels import Delivery
 from .errors import EXIT_CANNOT_WORK, EXIT_DELIVERED, EXIT_NOT_ALL_DELIVERED, Failure, RunError, quoted
 from .integration_log import Logs
 from .journal import Begun, Journal, digest, read_copy
 from .message import compose, notice, readable
 from .onevizion_api import OneVizion
 from .packages import faults
-from .pending import choose, ranges, save_all
+from .pending import Delivery, choose, ranges, save_all
 from .recipients import Recipients, channel_from_field
 from .settings import SCHEMA_FILE, Settings, make_settings, read_json_object, settings_problems, warnings_of
 from .slack_api import Slack

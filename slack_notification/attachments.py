@@ -4,9 +4,9 @@ import asyncio
 import tempfile
 from typing import List, Optional, Set, Tuple
 
-from .channels import Delivery
 from .errors import LOG, PROGRESS, Failure, quoted
 from .onevizion_api import File
+from .pending import Delivery
 from .slack_api import Posted
 from .workers import Tools
 
@@ -51,7 +51,6 @@ class Attachments:
             await asyncio.wait(unfinished, timeout=GIVE_UP_SECONDS)
 
     def _turn_off(self) -> None:
-        """Share no more files in this run, since the app lacks the scope for it."""
         if self._wanted:
             self._wanted = False
             LOG.warning("files stay links in this run: add the scope files:write to the app, and install it again")

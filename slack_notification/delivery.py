@@ -9,16 +9,15 @@ from typing import Any, Awaitable, Callable, Coroutine, Dict, List, Sequence, Se
 from onevizion import NotifQueueStatus
 
 from .calls import CALL_LIMIT_SECONDS
-from .channels import Channel, Delivery, WorkspacePace
 from .errors import LOG, PROGRESS, Failure
 from .journal import Begun, digest
 from .message import Part, compose
-from .outcomes import Outcomes, progress
-from .pending import choose, warn_of_cut_off
+from .outcomes import FINAL, Outcomes, progress
+from .pending import Channel, Delivery, choose, warn_of_cut_off
 from .recipients import Recipients
 from .slack_api import Posted
 from .slack_errors import OUTAGE_ERRORS, is_of_channel
-from .workers import Tools
+from .workers import Tools, WorkspacePace
 
 # Slack's documents: one message a second per channel, "short bursts pass", no guarantee. Counted from start of post to
 # start of post, and a little more, since the second may be faster on its way to Slack than the first.
@@ -79,6 +78,7 @@ class DeliveryRun:
             if time.monotonic() - self._workers.answered_at > STALL_SECONDS:
                 text = "no call to OneVizion or Slack has ended for %d minutes"
                 self._workers.end(Failure(text % (STALL_SECONDS / 60)))
+                self._workers.interruption.abandon()
             elif now() >= look_at:
                 looks += 1
                 if looks <= LOOKS_LIMIT and not self._workers.ends():
@@ -88,8 +88,6 @@ class DeliveryRun:
             await asyncio.wait(self._tasks, timeout=2 * CALL_LIMIT_SECONDS)
         await self._finish_files()
         await self._outcomes.save_at_last(self.deliveries, self._failed if self._outage else [])
-        if self._tasks:  # they hang in calls, which the end of the program would wait for
-            self._workers.interruption.abandon()
 
     def _start(self, coroutine: Coroutine[Any, Any, None]) -> "asyncio.Future[None]":
         task = asyncio.ensure_future(coroutine)
@@ -268,7 +266,10 @@ class DeliveryRun:
         channel.id, channel.waited_seconds = posted.channel_id, 0.0
         same = self._channels.setdefault(channel.id, channel)
         if same is not channel:
-            channel.take_over(same)
+            channel.waiting = sorted(channel.waiting + same.waiting, key=lambda each: each.position)
+            same.waiting = []
+            channel.under_way += same.under_way
+            channel.ready_at = max(channel.ready_at, same.ready_at)
             self._channels = {asked: channel if each is same else each for asked, each in self._channels.items()}
             for each in self.deliveries:
                 each.channel = channel if each.channel is same else each.channel
@@ -315,7 +316,8 @@ class DeliveryRun:
 
     def _try_again(self, deliveries: List[Delivery]) -> None:
         """Give those of these records that have another attempt left that attempt later."""
-        again = [delivery for delivery in deliveries if self._outcomes.gets_another_attempt(delivery)]
+        most = self._settings.max_attempts
+        again = [each for each in deliveries if each.status not in FINAL and each.attempts < most]
         if again and not self._workers.ends():
             self._start(self._take(again, self._settings.next_attempt_delay))
 

@@ -23,11 +23,7 @@ KEPT_SECONDS = 30 * 24 * 3600
 # be missing then), at a small part of what a commit costs in other modes. With the exclusive lock it needs no shared
 # memory, which network file systems do not have; the run holds the directory's lock anyway.
 OPENING = ("PRAGMA locking_mode = EXCLUSIVE", "PRAGMA journal_mode = WAL", "PRAGMA synchronous = NORMAL")
-TABLE = (
-    "CREATE TABLE IF NOT EXISTS begun (record INTEGER PRIMARY KEY, channel TEXT NOT NULL, ts TEXT NOT NULL, "
-    "posted INTEGER NOT NULL, parts INTEGER NOT NULL, digest TEXT NOT NULL, since INTEGER NOT NULL)"
-)
-
+TABLE = "CREATE TABLE IF NOT EXISTS begun (record INTEGER PRIMARY KEY, channel, ts, posted, parts, digest, since)"
 TWICE = "messages that an earlier run had started may be posted twice"
 
 
@@ -148,7 +144,6 @@ class Journal:
             self._db = None
 
     def _write(self, statement: str, *values: Any) -> None:
-        """Carry out one statement, a commit of its own."""
         self._do(lambda db: db.execute(statement, values).fetchall())
 
     def _do(self, use: Callable[[sqlite3.Connection], Any]) -> Any:

@@ -6,10 +6,9 @@ from typing import List, Sequence
 
 from onevizion import NotifQueueStatus
 
-from .channels import Delivery
 from .errors import LOG, PROGRESS, Failure, clipped
 from .integration_log import redacted
-from .pending import ranges
+from .pending import Delivery, ranges
 from .workers import Tools
 
 FAILURE_ENTRIES = 100  # every entry of the integration log is a call that loads OneVizion's web server
@@ -42,15 +41,11 @@ class Outcomes:
             except Failure as unrecorded:
                 PROGRESS.warning("%s: %s", delivery, unrecorded)
         # Looked at only now: this failure, or others at the same time, may have ended the run.
-        one_more = self._workers.ends() or self.gets_another_attempt(delivery)
+        one_more = self._workers.ends() or delivery.attempts < self._settings.max_attempts
         again = failure.ends_run or (failure.retryable and one_more)
         delivery.status = NotifQueueStatus.FAIL_WILL_RETRY if again else NotifQueueStatus.FAIL
         await self.save(delivery)
         return True
-
-    def gets_another_attempt(self, delivery: Delivery) -> bool:
-        """Tell whether the settings leave a record that failed another attempt in this run."""
-        return delivery.status not in FINAL and delivery.attempts < self._settings.max_attempts
 
     async def save(self, delivery: Delivery, at_last: bool = False) -> None:
         """Save a record's status; what OneVizion does not take now is tried again at the end of the run."""
@@ -97,20 +92,18 @@ class Outcomes:
         """Say why records were not sent: on the console at every attempt, in the integration log after the last."""
         first, text = deliveries[0], beginning(deliveries) + str(failure)
         final = first.status == NotifQueueStatus.FAIL
-        if not final and (self._workers.ends() or self.gets_another_attempt(first)):
+        if not final and (self._workers.ends() or first.attempts < self._settings.max_attempts):
             PROGRESS.warning("%s; another attempt follows", text)
             return
         ids, names = ranges([delivery.record.id for delivery in deliveries]), recipients_of(deliveries)
-        details = []
-        if final:
-            line = "This is final after %d attempt(s). To send again once it is corrected: --resend %s"
-            details.append(line % (first.attempts, ids.replace(",", "")))
-        if len(deliveries) > 1:
-            details.append("records: %s" % ids)
-        if len(names) > 1:
-            details.append("users: %s" % ", ".join(names))
-        if len(first.channel.asked) > SHOWN_CHARACTERS:
-            details.append("channel: %s" % first.channel.asked)
+        resend = "This is final after %d attempt(s). To send again once it is corrected: --resend %s"
+        lines = [
+            (final, resend % (first.attempts, ids.replace(",", ""))),
+            (len(deliveries) > 1, "records: %s" % ids),
+            (len(names) > 1, "users: %s" % ", ".join(names)),
+            (len(first.channel.asked) > SHOWN_CHARACTERS, "channel: %s" % first.channel.asked),
+        ]
+        details = [line for needed, line in lines if needed]
         self._failures_told += 1
         log = LOG if self._failures_told <= FAILURE_ENTRIES else PROGRESS
         log.error("%s", text, extra={"details": details})

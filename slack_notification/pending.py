@@ -1,18 +1,57 @@
-"""From the Notif Queue and the journal to the records that a run has to deliver."""
+"""From the Notif Queue and the journal to the records that a run has to deliver, and the channels they wait for."""
 
 from concurrent.futures import ThreadPoolExecutor
-from typing import Dict, List, Optional, Sequence, Set, Tuple
+from typing import Any, Dict, List, Optional, Sequence, Set, Tuple
 
 from onevizion import NotifQueueStatus
 
-from .channels import Delivery
 from .errors import LOG, Failure
 from .journal import Begun, Journal
+from .message import Part
 from .onevizion_api import OneVizion
 from .records import Record
 
 LEFT_ALONE = (NotifQueueStatus.BUILDING.name, NotifQueueStatus.SUCCESS.name, NotifQueueStatus.FAIL.name)
 SAVERS = 16  # statuses are saved side by side
+
+
+class Channel:
+    """Where records go: what Slack is asked for, and the records that wait."""
+
+    def __init__(self, asked: str) -> None:
+        self.asked = asked
+        self.id = asked  # until Slack has said it
+        self.waiting: List[Delivery] = []
+        self.under_way: List[int] = []  # positions of its records: several only where two spellings became one
+        self.served: Any = None  # the task that delivers them
+        self.ready_at = 0.0  # of the loop's time; nothing is posted before, and nothing in this run at math.inf
+        self.waited_seconds = 0.0  # for rate limits, since the last post that was accepted
+        self.failure: Optional[Failure] = None  # why nothing can be posted there
+
+
+class Delivery:
+    """One record on its way through the run."""
+
+    def __init__(self, record: Record, begun: Begun) -> None:
+        self.record = record
+        self.begun = begun  # what is posted of it, and where
+        self.recipient = ""
+        self.channel = Channel("")  # nowhere, until the recipient's is known
+        self.position = 0  # in the channel's queue
+        self.parts: List[Part] = []
+        self.rest = ""  # what goes on in a file behind the last part
+        self.attempts = 0
+        # What OneVizion has to show at the end of the run, and whether something else may stand there.
+        fresh = record.status == NotifQueueStatus.NOT_SENT.name and not begun.posted
+        self.status = NotifQueueStatus.NOT_SENT if fresh else NotifQueueStatus.FAIL_WILL_RETRY
+        self.unsaved = False
+
+    def __str__(self) -> str:
+        return "record %d" % self.record.id + (" for %s" % self.recipient if self.recipient else "")
+
+    def is_next(self) -> bool:
+        """Tell whether no record before it is under way in its channel."""
+        return self.position == min(self.channel.under_way)
 
 
 def ranges(ids: Sequence[int]) -> str:

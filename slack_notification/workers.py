@@ -1,9 +1,10 @@
-"""The thread that decides and the threads that call: an event loop, its workers, and the end of the run."""
+"""The thread that decides and the threads that call: an event loop, its workers, the end of the run, and its pace."""
 
 import asyncio
 import time
+from collections import deque
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Callable, Coroutine, NamedTuple
+from typing import Any, Callable, Coroutine, Deque, NamedTuple, Tuple
 
 from .calls import Interruption
 from .errors import LOG, Failure
@@ -83,3 +84,40 @@ class Tools(NamedTuple):
     slack: Slack
     journal: Journal
     workers: Workers
+
+
+class WorkspacePace:
+    """How fast the whole run posts, learnt from Slack's refusals: Slack's limit for a workspace is not a known number.
+
+    Without refusals there is no limit. Refusals in several channels at once mean that the workspace is too busy: from
+    then on the run posts as fast as Slack has just accepted, and a little faster with every message that is accepted.
+    """
+
+    WINDOW_SECONDS = 1.0
+    SLOWEST_INTERVAL_SECONDS = 0.25  # "some hundreds a minute" is what every workspace takes
+    RECOVERY = 0.95
+
+    def __init__(self) -> None:
+        self._interval = 0.0
+        self._accepted: Deque[float] = deque(maxlen=1000)
+        self._next_post_at = 0.0
+        self._last_refusal: Tuple[object, float] = (None, 0.0)  # and until when the channel is closed
+
+    def reserve(self, now: float) -> float:
+        """Return when the next post may begin, and take that time."""
+        at = max(now, self._next_post_at)
+        self._next_post_at = at + self._interval
+        return at
+
+    def accepted(self, now: float) -> None:
+        """Take note that Slack took a post."""
+        self._accepted.append(now)
+        self._interval *= self.RECOVERY
+
+    def refused(self, now: float, channel: object, seconds: float) -> None:
+        """Take note that Slack refused a post for so many seconds."""
+        other, closed_until = self._last_refusal
+        self._last_refusal = (channel, now + seconds)
+        if other is not channel and now < closed_until:
+            recent = sum(at >= now - self.WINDOW_SECONDS for at in self._accepted)
+            self._interval = min(self.WINDOW_SECONDS / max(1, recent), self.SLOWEST_INTERVAL_SECONDS)
