@@ -8,6 +8,7 @@ from .errors import LOG, PROGRESS, Failure, quoted
 from .onevizion_api import File
 from .pending import Delivery
 from .slack_api import Posted
+from .slack_errors import slack_failure
 from .workers import Tools
 
 UPLOADS_AT_ONCE = 4  # files are larger than messages, and must not take the network away from them
@@ -32,11 +33,8 @@ class Attachments:
     def share(self, delivery: Delivery) -> None:
         """Begin to share the files of a delivered record, and what of its message was too long for posts."""
         if self._wanted and (delivery.record.blob_ids or delivery.rest):
-            if self.scope_is_missing:
-                self._turn_off()
-            else:
-                self._left += len(delivery.record.blob_ids)
-                self._sharing.append(asyncio.ensure_future(self._share_all(delivery)))
+            self._left += len(delivery.record.blob_ids)
+            self._sharing.append(asyncio.ensure_future(self._share_all(delivery)))
 
     async def finish(self) -> None:
         """Wait until everything that was begun has been shared or has failed, for a limited time."""
@@ -49,11 +47,6 @@ class Attachments:
                 LOG.warning("%d file(s) stay links: sharing them took too long", self._left)
             self._workers.interruption.abandon()
             await asyncio.wait(unfinished, timeout=GIVE_UP_SECONDS)
-
-    def _turn_off(self) -> None:
-        if self._wanted:
-            self._wanted = False
-            LOG.warning("files stay links in this run: add the scope files:write to the app, and install it again")
 
     async def _share_all(self, delivery: Delivery) -> None:
         async with self._places:
@@ -68,6 +61,8 @@ class Attachments:
         """Share one file of a record, or (None) what was too long for posts, and tell what became of it."""
         name = REST_FILE_NAME if blob_id is None else "file %d" % blob_id
         try:
+            if self.scope_is_missing:
+                raise slack_failure("missing_scope", "files:write", posting=False)
             with tempfile.TemporaryFile() as content:
                 if blob_id is None:
                     content.write(delivery.rest.encode("utf-8", "replace"))
@@ -89,10 +84,12 @@ class Attachments:
         except Exception as error:  # a bug of ours must not end the sharing without a word
             LOG.exception("%s: a fault in this module: report it to its developers", delivery)
             failure = Failure("a fault in this module (%s)" % type(error).__name__)
-        if failure.code == "missing_scope":
-            self._turn_off()
-        elif self._wanted or blob_id is None:
-            self._tell(delivery, name, failure)
+        if failure.code != "missing_scope":
+            if self._wanted or blob_id is None:
+                self._tell(delivery, name, failure)
+        elif self._wanted:
+            self._wanted = False
+            LOG.warning("files stay links in this run: add the scope files:write to the app, and install it again")
 
     def _tell(self, delivery: Delivery, name: str, failure: Failure) -> None:
         """Say why a file was not shared: in the integration log when the run first meets the reason in a channel."""

@@ -254,11 +254,10 @@ class DeliveryRun:
     def _posted(self, delivery: Delivery, posted: Posted) -> None:
         """Note that Slack has taken a part; two spellings of one channel become one queue."""
         self._failed_in_a_row.clear()
-        begun, number = delivery.begun, delivery.begun.posted + 1
+        begun, parts, number = delivery.begun, delivery.parts, delivery.begun.posted + 1
         if number == 1:
             begun = begun._replace(channel=posted.channel_id, ts=posted.ts)
-        done = digest(delivery.parts[:number])
-        delivery.begun = begun._replace(posted=number, parts=len(delivery.parts), digest=done)
+        delivery.begun = begun._replace(posted=number, parts=len(parts), digest=digest(parts[:number]))
         delivery.status = NotifQueueStatus.FAIL_WILL_RETRY  # until all are posted
         self._journal.note_posted(*delivery.begun[:-1])
         self._pace.accepted(self._workers.loop.time())
@@ -295,8 +294,8 @@ class DeliveryRun:
         if failure.retryable and failure.code in OUTAGE_ERRORS:
             self._failed.append(delivery)
             self._failed_in_a_row.append(delivery)
-            channels, records = {each.channel for each in self._failed_in_a_row}, set(self._failed_in_a_row)
-            posts = len(self._failed_in_a_row)
+            posts, records = len(self._failed_in_a_row), set(self._failed_in_a_row)
+            channels = {each.channel for each in records}
             if (posts >= OUTAGE_POSTS and len(channels) > 1) or len(records) >= OUTAGE_RECORDS:
                 self._outage = True
                 text = "Slack is out of order (%d posts in a row failed): %s"

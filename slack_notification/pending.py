@@ -85,7 +85,6 @@ def read_pending(onevizion: OneVizion, service_id: int, journal: Journal) -> Tup
     """Return the records that a run has to deliver, in the queue's order; and how many are left that it cannot end.
 
     First, what an earlier run has posted gets its SUCCESS. Its row is kept until the queue does not show it any more.
-
     Whether the queue shows a record in SENDING is unknown: one that an earlier run has begun and that is not there is
     made pending again, and the queue is read once more.
 
@@ -115,10 +114,7 @@ def read_pending(onevizion: OneVizion, service_id: int, journal: Journal) -> Tup
 
 
 def end_posted(posted: Set[int], waiting: Set[int], failed: Dict[int, Failure], journal: Journal) -> int:
-    """End the rows of what needs no run any more; return of how many the status is not saved that they should have.
-
-    :param waiting: what is still pending in the queue; :param failed: what was posted, or hidden there, and not saved
-    """
+    """End the rows of what is posted and not `waiting` in the queue; return how many statuses could not be saved."""
     # OneVizion answers 404 for a record that it does not have: the address is right, as the queue was just read.
     gone = {number for number, failure in failed.items() if failure.code == "404"} - waiting
     hidden = [number for number in failed if number not in posted]
