@@ -260,7 +260,7 @@ def deliver_pending(
         tools = tools._replace(settings=settings._replace(upload_attachments=False))
     run = DeliveryRun(tools, files.share, files.finish)
     try:
-        run.run(pending)
+        tools.workers.run(run.deliver(pending))
     finally:
         how = "interrupted: " if interruption.requested() else ""
         everything = summarize(how, run.deliveries, time.monotonic() - started_at)

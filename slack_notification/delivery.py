@@ -64,14 +64,11 @@ class DeliveryRun:
         self._failed_in_a_row: List[Delivery] = []
         self._outage = False
 
-    def run(self, pending: Sequence[Delivery]) -> None:
+    async def deliver(self, pending: Sequence[Delivery]) -> None:
         """Deliver these, and what arrives in the queue meanwhile, in as many attempts as the settings allow."""
-        self.deliveries += pending
-        self._workers.run(self._run())
-
-    async def _run(self) -> None:
         now = self._workers.loop.time
-        await self._take(self.deliveries)
+        self.deliveries += pending
+        await self._take(pending)
         look_at, looks = now() + LOOK_AGAIN_SECONDS, 0
         while self._tasks and not self._workers.ends():
             await asyncio.wait(self._tasks, timeout=look_at - now())
@@ -92,8 +89,13 @@ class DeliveryRun:
     def _start(self, coroutine: Coroutine[Any, Any, None]) -> "asyncio.Future[None]":
         task = asyncio.ensure_future(coroutine)
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._done)
         return task
+
+    def _done(self, task: "asyncio.Future[None]") -> None:
+        self._tasks.remove(task)
+        if task.exception() is not None:  # the records that it had are left to the next run
+            LOG.error("a fault in this module: report it to its developers", exc_info=task.exception())
 
     async def _arrived(self) -> List[Delivery]:
         """Return what is new in the queue. A look at the queue is no call for a record, and takes no place from one."""
