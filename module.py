@@ -185,7 +185,7 @@ def deliver(settings: "Settings", onevizion: "OneVizion", journal: "Journal", in
         delivery.run(pending)
     finally:
         how = "interrupted: " if interruption.requested() else ""
-        everything = summarize(how, delivery.deliveries, list(delivery.outcomes.unsaved), time.monotonic() - started_at)
+        everything = summarize(how, delivery.deliveries, time.monotonic() - started_at)
     if delivery.workers.error:
         return EXIT_CANNOT_WORK
     return EXIT_DELIVERED if everything and not unended else EXIT_NOT_ALL_DELIVERED
@@ -201,15 +201,15 @@ def delivery_run(
     from slack_notification.attachments import Attachments
     from slack_notification.delivery import DeliveryRun
     from slack_notification.slack_api import Slack, ask_identity
-    from slack_notification.workers import Workers
+    from slack_notification.workers import Tools, Workers
 
     slack_api = Slack(settings, interruption)
     scopes = ask_identity(slack_api).scopes
-    workers = Workers(interruption)
-    files = Attachments(onevizion, slack_api, workers, settings.upload_attachments, scopes)
+    tools = Tools(settings, onevizion, slack_api, journal, Workers(interruption))
+    files = Attachments(tools, scopes)
     if files.scope_is_missing:  # then no message may refer to a file
-        settings = settings._replace(upload_attachments=False)
-    return DeliveryRun(settings, onevizion, slack_api, journal, workers, files.share, files.finish)
+        tools = tools._replace(settings=settings._replace(upload_attachments=False))
+    return DeliveryRun(tools, files.share, files.finish)
 
 
 if __name__ == "__main__":

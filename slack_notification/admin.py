@@ -15,7 +15,7 @@ from .journal import Journal, digest, read_copy
 from .message import compose, notice, readable
 from .onevizion_api import OneVizion
 from .packages import faults
-from .pending import Pending, choose, ranges, save_all
+from .pending import Delivery, choose, ranges, save_all
 from .recipients import Recipients, channel_from_field
 from .rich_text import divided
 from .settings import SCHEMA_FILE, Settings, make_settings, read_json_object, settings_problems, warnings_of
@@ -119,7 +119,7 @@ def onevizion_findings(settings: Settings, interruption: Interruption) -> Iterat
         yield from recipients_findings(settings, onevizion, pending)
 
 
-def recipients_findings(settings: Settings, onevizion: OneVizion, pending: Sequence[Pending]) -> Iterator[Finding]:
+def recipients_findings(settings: Settings, onevizion: OneVizion, pending: Sequence[Delivery]) -> Iterator[Finding]:
     """Yield whether the users of the pending records and their channels can be read; name those without, by reason."""
     recipients = Recipients(onevizion, settings.channel_field)
     found = 0
@@ -192,7 +192,7 @@ def dry_run(settings: Settings, interruption: Interruption, say: Say, raw: bool)
         names = [onevizion.file_name(blob_id) for blob_id in each.record.blob_ids]
         parts = compose(each.record, settings.ov_url, names, settings.upload_attachments).parts
         posted = 0
-        if each.begun is not None and each.begun.digest == digest(parts[: each.begun.posted]):
+        if each.begun.posted and each.begun.digest == digest(parts[: each.begun.posted]):
             posted, channel = each.begun.posted, each.begun.channel  # its thread stays there, whatever the user has now
             say("%s: would go on with part %d of %d" % (heading, posted + 1, len(parts)))
         for number, part in enumerate(parts[posted:], posted + 1):

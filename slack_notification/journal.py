@@ -23,11 +23,7 @@ KEPT_SECONDS = 30 * 24 * 3600
 # be missing then), at a small part of what a commit costs in other modes. With the exclusive lock it needs no shared
 # memory, which network file systems do not have; the run holds the directory's lock anyway.
 OPENING = ("PRAGMA locking_mode = EXCLUSIVE", "PRAGMA journal_mode = WAL", "PRAGMA synchronous = NORMAL")
-TABLE = (
-    "CREATE TABLE IF NOT EXISTS begun (record INTEGER PRIMARY KEY, channel TEXT NOT NULL, ts TEXT NOT NULL, "
-    "posted INTEGER NOT NULL, parts INTEGER NOT NULL, digest TEXT NOT NULL, since INTEGER NOT NULL)"
-)
-
+TABLE = "CREATE TABLE IF NOT EXISTS begun (record INTEGER PRIMARY KEY, channel, ts, posted, parts, digest, since)"
 TWICE = "messages that an earlier run had started may be posted twice"
 
 
@@ -39,12 +35,12 @@ class Begun(NamedTuple):
     """
 
     record: int
-    channel: str
-    ts: str
-    posted: int
-    parts: int
-    digest: str
-    since: int
+    channel: str = ""
+    ts: str = ""
+    posted: int = 0
+    parts: int = 1
+    digest: str = ""
+    since: int = 0
 
 
 TYPES = (int, str, str, int, int, str, int)  # sqlite takes a value of any type, whatever the table says
@@ -108,14 +104,12 @@ class Journal:
     def __init__(self, path: str = JOURNAL_FILE) -> None:
         self._path = path
         self._db: Optional[sqlite3.Connection] = None
-        self._warned = False
-        for _ in range(2):  # a spoilt file is put aside, and a new one made
-            try:
-                self._db = open_database(path)
-                return
-            except Exception as error:  # sqlite3.Error, OSError, and what decoding raises
-                if not self._put_aside(error):
-                    return
+        try:
+            self._db = open_database(path)
+        except Exception as error:  # sqlite3.Error, OSError, and what decoding raises
+            if self._put_aside(error):
+                with contextlib.suppress(Exception):
+                    self._db = open_database(path)
 
     def drop_old(self) -> None:
         """Forget what was begun more than KEPT_SECONDS ago, with a warning."""
@@ -129,10 +123,6 @@ class Journal:
     def begun(self) -> Dict[int, Begun]:
         """Return what stands in the journal, by record."""
         return self._do(read_rows) or {}
-
-    def holds(self, record: int) -> bool:
-        """Tell whether the next run will know of this record."""
-        return bool(self._do(lambda db: db.execute("SELECT record FROM begun WHERE record = ?", (record,)).fetchall()))
 
     def begin(self, record: int, parts: int) -> None:
         """Note that a record's way begins, before anything else is told of it."""
@@ -154,7 +144,6 @@ class Journal:
             self._db = None
 
     def _write(self, statement: str, *values: Any) -> None:
-        """Carry out one statement, a commit of its own."""
         self._do(lambda db: db.execute(statement, values).fetchall())
 
     def _do(self, use: Callable[[sqlite3.Connection], Any]) -> Any:
@@ -169,7 +158,7 @@ class Journal:
             return None
 
     def _put_aside(self, error: Exception) -> bool:
-        """Rename the journal, so that no run relies on it, with a warning, once; return whether that worked."""
+        """Rename the journal, so that no run relies on it, with a warning; return whether that worked."""
         text, renamed = "the journal %s is in use by another run, and this one goes on without it (%s)", False
         if "locked" not in str(error):
             text = "the journal %s cannot be used (%s): let the module write to its directory; until then " + TWICE
@@ -178,7 +167,5 @@ class Journal:
             with contextlib.suppress(OSError):
                 os.replace(self._path, self._path + ".bad")
                 text, renamed = "the journal %s cannot be used (%s) and was put aside: " + TWICE, True
-        if not self._warned:
-            LOG.warning(text, self._path, getattr(error, "strerror", None) or quoted(error))
-        self._warned = True
+        LOG.warning(text, self._path, getattr(error, "strerror", None) or quoted(error))
         return renamed

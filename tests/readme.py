@@ -27,7 +27,7 @@ WIDTH = 90  # of an output: GitHub shows no more without scrolling
 TELLING = ("Failure", "RunError", "temporary", "warning", "error", "exception", "log_problems")
 # Functions whose every text is told to an admin by such a call, though not written in it.
 TOLD = ["json_fault", "warnings_of", "settings_problems", "faults", "_fault", "install_packages"]
-TOLD += ["refuse_import", "only_run", "leave_to_other_run", "put_back", "_save_once_more", "_tell", "read_platform"]
+TOLD += ["refuse_import", "only_run", "leave_to_other_run", "put_back", "save", "_tell", "read_platform"]
 TOLD += ["drop_old", "_put_aside", "unreachable", "_unreachable", "_refusal", "tell", "end_posted"]
 # Pieces of texts, and texts that are no failure.
 NO_FAILURE = re.compile(
