@@ -204,6 +204,12 @@ class Session(requests.Session):  # type: ignore[misc]
         limits = (CONNECT_TIMEOUT_SECONDS, READ_TIMEOUT_SECONDS)
         return super().request(*arguments, **dict({"timeout": limits, "allow_redirects": False}, **options))
 
+    def resolve_redirects(self, *arguments: Any, **options: Any) -> Any:
+        try:
+            yield from super().resolve_redirects(*arguments, **options)
+        except ValueError:  # the target is no address, which requests finds even where it is not to go there
+            return  # so the redirect itself is the answer
+
 
 def read_json(response: requests.Response, kind: type) -> Any:
     """Return the JSON in an answer's body, which is UTF-8 whatever the header says; None where it is no `kind`."""

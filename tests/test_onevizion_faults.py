@@ -301,6 +301,17 @@ def test_the_token_does_not_follow_a_redirect_of_Slack(world, status):
     assert world.onevizion.calls_to("/api/steal") == []
 
 
+def test_a_redirect_to_what_is_no_address_is_an_answer_that_ends_no_run(world):
+    world.settings = {"maxAttempts": 3, "nextAttemptDelay": 0}
+    record = world.record(blob_ids=[world.onevizion.add_file("a.txt", b"x")])
+    for server, call, times in ((world.onevizion, STATUS, 1), (world.slack, POST, 1), (world.onevizion, "/files/", 2)):
+        server.fault(call, times, status=302, headers={"Location": "http://[bad"})
+    run = world.run()
+    assert run.status == 0, run.console
+    assert [text.split(": ")[1] for text in world.onevizion.attempts[record]] == ["Slack answered HTTP 302"]
+    assert "file 9001 stays a link in #ops: check ovUrl: OneVizion answered 302" in run.console
+
+
 @pytest.mark.parametrize("method", ["PATCH", "POST"])
 def test_a_record_that_was_deleted_is_named_as_the_one_that_is_gone(world, method):
     gone, good = world.record("nowhere" if method == "POST" else "ops"), world.record("dev")  # POST: an attempt
