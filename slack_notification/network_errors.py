@@ -10,40 +10,34 @@ import requests
 from urllib3.exceptions import ConnectTimeoutError, NewConnectionError
 
 # What an admin has to correct before a call can work, by the texts of requests, urllib3 and ssl.
-REASONS = (
-    (
-        r"Tunnel connection failed: 407",
-        "put the right user and password into HTTPS_PROXY (# as %23, / as %2F, @ as %40): the proxy wants them (407)",
+REASONS = {
+    r"Tunnel connection failed: 407": (
+        "put the right user and password into HTTPS_PROXY (# as %23, / as %2F, @ as %40): the proxy wants them (407)"
     ),
-    (r"Tunnel connection failed: 403", "ask your network's administrator: the proxy does not allow this host (403)"),
-    (
-        r"TLS CA certificate bundle|certificate or crl found|PEM lib",
-        "correct REQUESTS_CA_BUNDLE: the file with certificate authorities that it names does not exist or is not PEM",
+    r"Tunnel connection failed: 403": "ask your network's administrator: the proxy does not allow this host (403)",
+    r"TLS CA certificate bundle|certificate or crl found|PEM lib": (
+        "correct REQUESTS_CA_BUNDLE: the file with certificate authorities that it names does not exist or is not PEM"
     ),
-    (r"for SOCKS support", "use an http:// proxy in HTTPS_PROXY: a socks5:// proxy needs the Python package PySocks"),
-    (
-        r"WRONG_VERSION_NUMBER|record layer failure",
-        "if HTTPS_PROXY begins with https://, change that to http://: http was spoken where https was expected",
+    r"for SOCKS support": "use an http:// proxy in HTTPS_PROXY: a socks5:// proxy needs the Python package PySocks",
+    r"WRONG_VERSION_NUMBER|record layer failure": (
+        "if HTTPS_PROXY begins with https://, change that to http://: http was spoken where https was expected"
     ),
-    (r"has expired|not yet valid", "check this server's clock: the certificate has expired or is not yet valid"),
-    (r"mismatch, certificate|doesn't match", "check the address: the certificate is for another host"),
-    (
-        r"local issuer|self.signed",
+    r"has expired|not yet valid": "check this server's clock: the certificate has expired or is not yet valid",
+    r"mismatch, certificate|doesn't match": "check the address: the certificate is for another host",
+    r"local issuer|self.signed": (
         "let REQUESTS_CA_BUNDLE name a file with your own certificate authority and the public ones: "
-        "the certificate is signed by an unknown authority",
+        "the certificate is signed by an unknown authority"
     ),
     # Python 3.6 does not say why.
-    (
-        r"certificate verify failed(.*?) \(_ssl",
-        r"check REQUESTS_CA_BUNDLE and this server's clock: the certificate is not accepted\1",
+    r"certificate verify failed(.*?) \(_ssl": (
+        r"check REQUESTS_CA_BUNDLE and this server's clock: the certificate is not accepted\1"
     ),
     # "not an address" is what `correction` says of any other ValueError or TypeError.
-    (
-        r"control characters|not an address",
+    r"control characters|not an address": (
         "correct HTTPS_PROXY (http://user:password@proxy.example.com:3128, with # as %23, / as %2F, @ as %40) or the "
-        "address in the settings: it is not an address",
+        "address in the settings: it is not an address"
     ),
-)
+}
 AUTHORITIES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE")  # the first one that is set counts
 NOT_CONNECTED = (NewConnectionError, ConnectTimeoutError, http.client.InvalidURL)
 
@@ -74,7 +68,7 @@ def correction(error: BaseException) -> str:
     texts = "\n".join(map(str, chain(error)))
     if isinstance(error, (ValueError, TypeError)):
         texts += "\nnot an address"
-    for pattern, words in REASONS:
+    for pattern, words in REASONS.items():
         found = re.search(pattern, texts)
         if found:
             variable = next(filter(os.environ.get, AUTHORITIES), AUTHORITIES[0])

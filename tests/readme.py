@@ -118,8 +118,8 @@ def failure_texts() -> List[str]:
             continue
         tree = ast.parse(read(path))
         constants = assigned(tree.body)
-        for node in constants.get("REASONS", ast.Tuple(elts=[])).elts:  # type: ignore[attr-defined]
-            texts.add(template(str(literal(node.elts[1]))))
+        for node in getattr(constants.get("REASONS"), "values", []):
+            texts.add(template(str(literal(node))))
         for function in filter(is_function, ast.walk(tree)):
             body = list(ast.walk(function))
             local = dict(constants, **assigned(body))
