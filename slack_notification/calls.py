@@ -168,7 +168,7 @@ POOLS = {"http": careful(HTTPConnectionPool), "https": careful(HTTPSConnectionPo
 
 
 class Adapter(requests.adapters.HTTPAdapter):  # type: ignore[misc] # requests has no types here
-    """requests' adapter with the pools above, through the proxy that the environment names for a host, if any."""
+    """requests' adapter with the pools and time limits above, and the proxy that the environment names for a host."""
 
     def __init__(self) -> None:
         super().__init__(pool_maxsize=CONNECTIONS)
@@ -181,6 +181,7 @@ class Adapter(requests.adapters.HTTPAdapter):  # type: ignore[misc] # requests h
         return manager
 
     def send(self, request: Any, **options: Any) -> Any:
+        options["timeout"] = (CONNECT_TIMEOUT_SECONDS, READ_TIMEOUT_SECONDS)
         options["proxies"] = requests.utils.get_environ_proxies(request.url)
         response = super().send(request, **options)
         response.raw.enforce_content_length = True  # before urllib3 2, a body that is cut would count as a whole one
@@ -188,21 +189,17 @@ class Adapter(requests.adapters.HTTPAdapter):  # type: ignore[misc] # requests h
 
 
 class Session(requests.Session):  # type: ignore[misc]
-    """A session that takes proxies and certificate authorities from the environment, and credentials from nowhere.
-
-    It waits for limited times, and follows a redirect only where that is asked for.
-    """
+    """A session with credentials from nowhere, which follows a redirect only where that is asked for."""
 
     def __init__(self) -> None:
         super().__init__()
         self.trust_env = False  # requests would also look for credentials, in ~/.netrc
-        self.verify: Any = next(filter(None, map(os.environ.get, AUTHORITIES)), True)
+        self.verify: Any = next(filter(None, map(os.environ.get, AUTHORITIES)), True)  # which it ignores then, too
         for scheme in ("https://", "http://"):
             self.mount(scheme, Adapter())
 
     def request(self, *arguments: Any, **options: Any) -> Any:
-        limits = (CONNECT_TIMEOUT_SECONDS, READ_TIMEOUT_SECONDS)
-        return super().request(*arguments, **dict({"timeout": limits, "allow_redirects": False}, **options))
+        return super().request(*arguments, **{"allow_redirects": False, **options})
 
     def resolve_redirects(self, *arguments: Any, **options: Any) -> Any:
         try:
