@@ -42,7 +42,8 @@ ARGUMENT_ERROR = re.compile(
     r"|msg_blocks_too_long|(draft|duplicate|metadata|too_many|invalid_(arg|array|blocks|charset|form|json|metadata|post)"
     r"|missing_(arg|file|post))[a-z0-9_]*)\Z"
 )
-BLOCKS_ERROR = re.compile(r"(invalid_blocks|msg_blocks_too_long\Z|invalid_arguments\Z)")
+# Tells whether the blocks may be what Slack refused, so that the text alone is worth a post.
+concerns_blocks = re.compile(r"(invalid_blocks|msg_blocks_too_long\Z|invalid_arguments\Z)").match
 FAMILY = re.compile(r"(restricted_action|slack_connect)_[a-z0-9_]+\Z")
 
 ADVICE = {
@@ -121,11 +122,6 @@ def kind(code: str) -> str:
 def is_of_channel(code: str) -> bool:
     """Tell whether no other message can be posted in the channel either."""
     return kind(code) == CHANNEL
-
-
-def concerns_blocks(code: str) -> bool:
-    """Tell whether the blocks may be what Slack refused, so that the text alone is worth a post."""
-    return bool(BLOCKS_ERROR.match(code))
 
 
 def slack_failure(code: str, needed: str = "", posting: bool = True) -> Failure:
