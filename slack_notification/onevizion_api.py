@@ -138,12 +138,10 @@ class OneVizion:
                     self._write_content(answer, target)
                 return name
 
-        name: str = self._within(NAME_LIMIT_SECONDS if target is None else FILE_LIMIT_SECONDS, doing, read)
-        return name
+        return str(self._within(NAME_LIMIT_SECONDS if target is None else FILE_LIMIT_SECONDS, doing, read))
 
     def _write_content(self, answer: requests.Response, target: BinaryIO) -> None:
-        announced = whole_number(answer.headers.get("Content-Length"))
-        size = 0
+        announced, size = whole_number(answer.headers.get("Content-Length")), 0
         try:
             for chunk in answer.iter_content(FILE_CHUNK_BYTES):
                 size += target.write(chunk)
@@ -159,8 +157,9 @@ class OneVizion:
     def _call(
         self, method: str, path: str, doing: str, privilege: str, seconds: float = CALL_LIMIT_SECONDS, **options: Any
     ) -> requests.Response:
-        """Return what `_ask` does. All but a POST, which would count twice, is asked again after what may pass, and
-        ends the run where too many calls in a row failed.
+        """Return what `_ask` does; ask again after what may pass, and end the run where too many calls in a row failed.
+
+        Not so for a POST, which would count twice.
         """
         ask = functools.partial(self._ask, method, path, doing, privilege, **options)
 
