@@ -177,7 +177,7 @@ class OneVizion:
             if len(self._failed_in_a_row) < FAILED_CALLS_LIMIT:
                 raise
             text = "%s (%d calls in a row failed)" % (failure, len(self._failed_in_a_row))
-            raise Failure(text, retryable=True, ends_run=True) from failure
+            raise Failure(text, retryable=True, ends_run=True, code=failure.code) from failure
         self._failed_in_a_row.clear()
         return answer
 

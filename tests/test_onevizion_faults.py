@@ -7,6 +7,7 @@ import pytest
 import requests
 
 from slack_notification import calls, delivery, onevizion_api
+from tests.test_journal import begin, rows
 from tests.world import CapturedWaits
 
 POST = "chat.postMessage"
@@ -476,6 +477,13 @@ def test_ten_failed_calls_in_a_row_end_the_run(world):
     assert {world.onevizion.status(record) for record in records} == {"NOT_SENT"}
     assert "(10 calls in a row failed)" in run.console
     assert world.slack.calls_to(POST) == []
+
+
+def test_thirty_posted_records_that_are_gone_from_OneVizion_are_forgotten_as_one_is(world):
+    for record in range(1, 31):
+        begin(world, record, 1, 1)
+    assert world.run().status == 0
+    assert (rows(world), world.log("Error")) == ({}, [])
 
 
 def test_a_success_begins_the_count_of_failed_calls_anew(world):
