@@ -1,5 +1,6 @@
 """How a call to a service is made: one kind of HTTP session, a limit in time, repeats, and the end by a signal."""
 
+import contextlib
 import json
 import math
 import os
@@ -189,7 +190,7 @@ class Adapter(requests.adapters.HTTPAdapter):  # type: ignore[misc] # requests h
 
 
 class Session(requests.Session):  # type: ignore[misc]
-    """A session with credentials from nowhere, which follows a redirect only where that is asked for."""
+    """A session with credentials from nowhere, which follows redirects only for what is streamed: a file."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -198,14 +199,10 @@ class Session(requests.Session):  # type: ignore[misc]
         for scheme in ("https://", "http://"):
             self.mount(scheme, Adapter())
 
-    def request(self, *arguments: Any, **options: Any) -> Any:
-        return super().request(*arguments, **{"allow_redirects": False, **options})
-
     def resolve_redirects(self, *arguments: Any, **options: Any) -> Any:
-        try:
-            yield from super().resolve_redirects(*arguments, **options)
-        except ValueError:  # the target is no address, which requests finds even where it is not to go there
-            return  # so the redirect itself is the answer
+        if options["stream"]:
+            with contextlib.suppress(ValueError):  # where the target is no address, the redirect is the answer
+                yield from super().resolve_redirects(*arguments, **options)
 
 
 def read_json(response: requests.Response, kind: type) -> Any:

@@ -127,7 +127,7 @@ class OneVizion:
         """
         doing, privilege = "read the file", "R on the trackor type and the tab that hold the file"
         # Unpacked on the way, a file would not have the length that was announced.
-        options: Dict[str, Any] = {"headers": {"Accept-Encoding": "identity"}, "stream": True, "allow_redirects": True}
+        options: Dict[str, Any] = {"headers": {"Accept-Encoding": "identity"}, "stream": True}
 
         def read() -> str:
             with self._ask("GET", "/api/v3/files/%d" % blob_id, doing, privilege, **options) as answer:
