@@ -21,7 +21,7 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
 
 @pytest.fixture(autouse=True)
 def nothing_beyond_this_machine(monkeypatch: Any) -> None:
-    """Let no test reach another machine, and no proxy come between the program and the stand-ins."""
+    """Let no test reach another machine, nor a pip that it starts, and no proxy come between program and stand-ins."""
     connect = socket.socket.connect
 
     def guarded(self: socket.socket, address: Any) -> Any:
@@ -30,6 +30,7 @@ def nothing_beyond_this_machine(monkeypatch: Any) -> None:
         return connect(self, address)
 
     monkeypatch.setattr(socket.socket, "connect", guarded)
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
     for name in ("http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
         monkeypatch.delenv(name, raising=False)
 

@@ -73,7 +73,7 @@ def output_of(mode: str, **broken: str) -> str:
         world.onevizion, world.slack = OneVizion(service_id=EXAMPLE_SERVICE_ID), Slack()
         with world:
             seed(world.onevizion, world.slack)
-            world.settings = dict(broken)
+            world.settings, world.scheduled = dict(broken), False  # by hand, as the README says
             return world.run(mode).stdout
 
 
