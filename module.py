@@ -42,7 +42,7 @@ from slack_notification.errors import (
     RunError,
 )
 from slack_notification.lock import Held, leave_to_other_run, only_run
-from slack_notification.packages import IHUB_PARAMETERS_FILE, faults, refuse_import, use_packages
+from slack_notification.packages import IHUB_PARAMETERS_FILE, is_of_packages, refuse_import, use_packages
 
 if TYPE_CHECKING:  # the parts below need packages, which a scheduled run installs first
     from slack_notification.calls import Interruption
@@ -73,7 +73,9 @@ def main(arguments: Sequence[str], interruption: "Optional[Interruption]" = None
             lock.close()
         try:
             return run(options, held, warning, interruption)
-        except Exception as error:  # a package that is missing or broken can raise anything
+        except Exception as error:
+            if not is_of_packages(error):  # but a bug of ours, outside of the logs
+                raise error from None
             refuse_import(error, scheduled, held.alone, options.delivers)
 
 
@@ -121,7 +123,7 @@ def run(options: argparse.Namespace, held: Held, warning: str, interruption: "Op
         except (Failure, RunError) as error:
             (LOG.warning if interruption.requested() else LOG.error)(str(error))
         except Exception as error:
-            if isinstance(error, ImportError) or faults():  # of a package that only some runs need
+            if is_of_packages(error):  # of one that only some runs need
                 raise
             # Else a bug of ours: its traceback belongs into the log, where no secret gets through.
             LOG.exception("a fault in this module: report it to its developers")

@@ -47,6 +47,11 @@ def use_packages(scheduled: bool) -> bool:
     return True
 
 
+def is_of_packages(error: Exception) -> bool:
+    """Tell whether a package that is missing or broken has raised this; such a one can raise anything."""
+    return isinstance(error, ImportError) or bool(faults())
+
+
 def refuse_import(error: Exception, scheduled: bool, alone: bool = True, delivers: bool = True) -> NoReturn:
     """Say that a package cannot be imported though it is there; the next scheduled run installs all of them again.
 
