@@ -177,17 +177,14 @@ def deliver(settings: "Settings", onevizion: "OneVizion", journal: "Journal", in
 
     if any(each.record.html for each in pending):
         import slack_notification.html_mail  # noqa: F401 (where its parser is broken, the queue stays as it is)
+    deliveries = pending
     try:
         delivery = delivery_run(settings, onevizion, journal, interruption)
-    except Failure as failure:
-        (LOG.warning if interruption.requested() else LOG.error)(str(failure))
-        LOG.warning("delivered 0, failed 0, left pending %d", len(pending))
-        return EXIT_CANNOT_WORK
-    try:
+        deliveries = delivery.deliveries  # with what arrives meanwhile
         delivery.run(pending)
     finally:
         how = "interrupted: " if interruption.requested() else ""
-        everything = summarize(how, delivery.deliveries, time.monotonic() - started_at)
+        everything = summarize(how, deliveries, time.monotonic() - started_at)
     if delivery.workers.error:
         return EXIT_CANNOT_WORK
     return EXIT_DELIVERED if everything and not unended else EXIT_NOT_ALL_DELIVERED
