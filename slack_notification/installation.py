@@ -35,15 +35,15 @@ def install_packages() -> str:
     """
     print("installing the packages of requirements.txt", file=sys.stderr, flush=True)
     reasons = ["pip: " + line for line in install()]
-    if reasons and check(PACKAGES):
+    if not reasons or not check(PACKAGES):
+        sys.path.insert(0, PACKAGES)
+    else:
         wrong = check()
         if wrong:
             text = "The Python packages could not be installed, and some are missing or too old:"
-            refuse([text] + reasons + wrong, scheduled=True)
-    else:
-        sys.path.insert(0, PACKAGES)
+            refuse([text, *reasons, *wrong], scheduled=True)
     text = "The Python packages could not be installed: the run uses those that are there"
-    return "\n".join([text] + reasons) if reasons else ""
+    return "\n".join([text, *reasons]) if reasons else ""
 
 
 def install() -> List[str]:
