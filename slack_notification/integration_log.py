@@ -136,16 +136,16 @@ class IntegrationLog(logging.handlers.QueueListener):
     def __init__(self, secrets: List[str]) -> None:
         super().__init__(queue.Queue())
         self.post: Optional[Callable[[LogEntry], None]] = None  # raises Failure
-        self.trouble = "OneVizion took too long to write it"  # why an entry could not be posted
+        self.give_up_at = math.inf  # of time.monotonic
+        self.untold: List[LogEntry] = []  # could not be posted, but for the level Debug
+        self.trouble = "OneVizion took too long to write it"  # why
         self._secrets = secrets
-        self._untold: List[LogEntry] = []
         self._failures_in_a_row = 0
-        self._give_up_at = math.inf  # of time.monotonic
 
     def handle(self, record: logging.LogRecord) -> None:
         """Post a log record, or keep it for stdout."""
         entry = entry_of(record, safe_text(record, self._secrets))
-        gives_up = self._failures_in_a_row == LOG_FAILURES_IN_A_ROW or time.monotonic() > self._give_up_at
+        gives_up = self._failures_in_a_row == LOG_FAILURES_IN_A_ROW or time.monotonic() > self.give_up_at
         try:
             if self.post is not None and not gives_up:
                 self.post(entry)
@@ -155,15 +155,7 @@ class IntegrationLog(logging.handlers.QueueListener):
             self._failures_in_a_row += 1
             self.trouble = str(error) if isinstance(error, Failure) else type(error).__name__
         if entry.level != LogLevel.DEBUG.logLevelName:
-            self._untold.append(entry)
-
-    def finish(self, seconds: float) -> List[LogEntry]:
-        """Post what waits, for so long at most; return what could not be posted, but for the level Debug."""
-        self._give_up_at = time.monotonic() + seconds
-        if self.post is None:
-            self.start()
-        self.stop()
-        return self._untold
+            self.untold.append(entry)
 
 
 def entry_of(record: logging.LogRecord, text: str) -> LogEntry:
@@ -206,14 +198,17 @@ class Logs:
         OneVizion can make log entries of these lines (`read_from_stdout` in .integration).
         """
         seconds = LOG_DRAIN_INTERRUPTED_SECONDS if self._interruption.requested() else LOG_DRAIN_SECONDS
-        untold = self._log.finish(seconds)
-        if untold and self._log.post is not None:
+        self._log.give_up_at = time.monotonic() + seconds
+        if self._log.post is None:
+            self._log.start()
+        self._log.stop()
+        if self._log.untold and self._log.post is not None:
             PROGRESS.warning("the integration log is incomplete: %s", self._log.trouble)
             self.say("Warning: the integration log is incomplete: %s" % self._log.trouble)
         stop = threading.Thread(target=self._console.stop, daemon=True)  # it has no limit of its own
         stop.start()
         stop.join(min(seconds, CONSOLE_DRAIN_SECONDS))
-        for entry in untold:
+        for entry in self._log.untold:
             for line in (entry.message + "\n" + entry.description).strip().split("\n"):
                 self.say("%s: %s" % (entry.level, line.strip()))
         LOG.handlers.clear()
