@@ -52,11 +52,10 @@ def check(path: str, interruption: Interruption, logs: Logs) -> int:
             mark = "\033[%dm%s\033[0m" % (COLOURS[verdict], mark)
         logs.say("%s %s: %s" % (mark, link, text))
         verdicts.append(verdict)
-    failed, warned = verdicts.count("FAIL"), verdicts.count("warn")
-    if failed:
-        logs.say("%d fault(s): correct what is marked FAIL, and check again." % failed)
+    if "FAIL" in verdicts:
+        logs.say("%d fault(s): correct what is marked FAIL, and check again." % verdicts.count("FAIL"))
         return EXIT_CANNOT_WORK
-    look = "; look at what is marked warn (%d)" % warned if warned else ""
+    look = "; look at what is marked warn (%d)" % verdicts.count("warn") if "warn" in verdicts else ""
     logs.say("No fault found (not tried: saving statuses, the log, files, the channels)%s." % look)
     return EXIT_DELIVERED
 
@@ -106,9 +105,9 @@ def onevizion_findings(settings: Settings, interruption: Interruption) -> Iterat
     onevizion = OneVizion(settings, interruption)
     pending = choose(onevizion.notif_queue(settings.service_id), set(), begun)
     text = "%s is reachable and accepts the keys; %d record(s) pending for service %d"
-    text = text % (settings.ov_url, len(pending), settings.service_id)
-    hint = ": if you expect some, check serviceId, and the Notif Service of the notifications"
-    yield ("ok", "OneVizion", text) if pending else ("warn", "OneVizion", text + hint)
+    if not pending:
+        text += ": if you expect some, check serviceId, and the Notif Service of the notifications"
+    yield "ok" if pending else "warn", "OneVizion", text % (settings.ov_url, len(pending), settings.service_id)
     if begun:
         yield "ok", "journal", "%d record(s) begun by an earlier run and not ended" % len(begun)
     if not settings.channel_field:  # it is missing or wrong, which is a finding of the settings
@@ -122,14 +121,12 @@ def onevizion_findings(settings: Settings, interruption: Interruption) -> Iterat
 def recipients_findings(settings: Settings, onevizion: OneVizion, pending: Sequence[Delivery]) -> Iterator[Finding]:
     """Yield whether the users of the pending records and their channels can be read; name those without, by reason."""
     recipients = Recipients(onevizion, settings.channel_field)
-    found = 0
     missing: Dict[str, List[str]] = {}
     try:
         recipients.read([each.record for each in pending])
         for each in pending:
             try:
                 recipients.channel(each.record)
-                found += 1
             except Failure as failure:
                 if failure.retryable:
                     raise
@@ -139,8 +136,8 @@ def recipients_findings(settings: Settings, onevizion: OneVizion, pending: Seque
         yield "FAIL", "recipients", str(failure)
         return
     text = "%d of %d pending record(s) have a channel in %s; --send-test CHANNEL shows whether Slack accepts them"
-    text = text % (found, len(pending), settings.channel_field)
-    yield "warn" if missing else "ok", "recipients", text
+    found = len(pending) - sum(map(len, missing.values()))
+    yield "warn" if missing else "ok", "recipients", text % (found, len(pending), settings.channel_field)
     for reason, names in sorted(missing.items()):
         yield "warn", "recipients", "%s: %s" % (", ".join(dict.fromkeys(names)), reason)
 
