@@ -97,11 +97,9 @@ def findings(path: str, interruption: Interruption, logs: Logs) -> Iterator[Find
 
 def onevizion_findings(settings: Settings, interruption: Interruption) -> Iterator[Finding]:
     """Yield what is found on OneVizion's side; raises Failure where the queue cannot be read."""
-    try:
-        begun = read_copy()
-    except Failure as failure:
-        begun = {}
-        yield "warn", "journal", str(failure)
+    begun, problem = read_copy()
+    if problem:
+        yield "warn", "journal", problem
     onevizion = OneVizion(settings, interruption)
     pending = choose(onevizion.notif_queue(settings.service_id), set(), begun)
     text = "%s is reachable and accepts the keys; %d record(s) pending for service %d"
@@ -165,11 +163,9 @@ def dry_run(settings: Settings, interruption: Interruption, say: Say, raw: bool)
     :raises Failure: OneVizion refuses or is out of reach
     """
     onevizion = OneVizion(settings, interruption)
-    try:
-        begun = read_copy()
-    except Failure as failure:
-        begun = {}
-        say(str(failure))
+    begun, problem = read_copy()
+    if problem:
+        say(problem)
     for row in begun.values():
         if row.posted >= row.parts:
             say("record %d: would only save SUCCESS, an earlier run has posted it" % row.record)
