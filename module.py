@@ -65,7 +65,8 @@ def main(arguments: Sequence[str], interruption: "Optional[Interruption]" = None
     options = parse_arguments(arguments, sys.stdout if scheduled else sys.stderr)
     with contextlib.ExitStack() as lock:
         held = lock.enter_context(only_run())
-        if not use_packages(scheduled) and held.alone:
+        in_place = use_packages(scheduled)
+        if not in_place and held.alone:
             from slack_notification.installation import install_packages
 
             warning = install_packages()
@@ -76,7 +77,7 @@ def main(arguments: Sequence[str], interruption: "Optional[Interruption]" = None
         except Exception as error:
             if not is_of_packages(error):  # but a bug of ours, outside of the logs
                 raise error from None
-            refuse_import(error, scheduled, held.alone, options.delivers)
+            refuse_import(error, scheduled, held.alone or in_place, options.delivers)
 
 
 def parse_arguments(arguments: Sequence[str], errors: Any) -> argparse.Namespace:
