@@ -56,11 +56,7 @@ VERSION = "2.0.0"
 
 
 def main(arguments: Sequence[str], interruption: "Optional[Interruption]" = None) -> int:
-    """Run the program and return its exit status.
-
-    :param arguments: the command line, without the program's name
-    :param interruption: what ends the run early
-    """
+    """Run the program with these arguments, until its end or an interruption; return its exit status."""
     scheduled, warning = os.path.exists(IHUB_PARAMETERS_FILE), ""
     options = parse_arguments(arguments, sys.stdout if scheduled else sys.stderr)
     with contextlib.ExitStack() as lock:
@@ -83,8 +79,7 @@ def main(arguments: Sequence[str], interruption: "Optional[Interruption]" = None
 def parse_arguments(arguments: Sequence[str], errors: Any) -> argparse.Namespace:
     """Return the options; `send_test` is None or a channel, `resend` is None or a list of ids.
 
-    :param errors: the stream for the usage
-    :raises SystemExit: status 2 and the usage for anything unknown, 0 for --help and --version
+    :raises SystemExit: status 2 and the usage, on the stream `errors`, for anything unknown; 0 for --help, --version
     """
     about = "Deliver the pending notifications of one OneVizion Notification Service to Slack."
     statuses = "Exit status: 0 everything was delivered, 1 something was not, 2 the run could not do its work."
@@ -158,10 +153,7 @@ def act(options: argparse.Namespace, held: Held, logs: "Logs", interruption: "In
 
 
 def deliver(settings: "Settings", onevizion: "OneVizion", journal: "Journal", interruption: "Interruption") -> int:
-    """Deliver what is pending, log what became of it, and return the exit status.
-
-    :raises Failure: before anything was done to the queue
-    """
+    """Deliver what is pending, log what became of it, return the exit status; a Failure leaves the queue as it is."""
     from slack_notification.pending import read_pending
 
     started_at = time.monotonic()
@@ -194,10 +186,7 @@ def deliver(settings: "Settings", onevizion: "OneVizion", journal: "Journal", in
 def delivery_run(
     settings: "Settings", onevizion: "OneVizion", journal: "Journal", interruption: "Interruption"
 ) -> "DeliveryRun":
-    """Return what delivers records.
-
-    :raises Failure: Slack refuses the token, or does not answer, or the app may not post
-    """
+    """Return what delivers records; raises Failure where Slack refuses the token, or the app may not post."""
     from slack_notification.attachments import Attachments
     from slack_notification.delivery import DeliveryRun
     from slack_notification.slack_api import Slack, ask_identity

@@ -40,10 +40,7 @@ Finding = Tuple[str, str, str]
 
 
 def check(path: str, interruption: Interruption, logs: Logs) -> int:
-    """Go through the chain from the settings (in the file `path`) to Slack, print a line for each link, and a verdict.
-
-    Changes nothing and sends nothing. Returns the exit status.
-    """
+    """Go through the chain from the settings file to Slack, print a line for each link; change and send nothing."""
     has_colours = sys.stdout is not None and sys.stdout.isatty() and not os.environ.get("NO_COLOR")
     verdicts = []
     for verdict, link, text in findings(path, interruption, logs):
@@ -216,10 +213,7 @@ def send_test(typed: str, settings: Settings, interruption: Interruption, say: S
 
 
 def resend(typed: Sequence[str], onevizion: OneVizion, journal: Journal, say: Say) -> int:
-    """Make records pending again, so that the next run sends them; say of each whether OneVizion took it.
-
-    :param typed: ids, and ranges of ids such as 4711-4720
-    """
+    """Make records pending again (ids or ranges, as typed): the next run sends them. Return the exit status."""
     ids: Dict[int, None] = {}
     for text in filter(None, re.split("[, ]+", " ".join(typed))):
         found = re.match(r"([0-9]{1,18})(?:-([0-9]{1,18}))?\Z", text)

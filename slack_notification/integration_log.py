@@ -47,10 +47,10 @@ class Platform(NamedTuple):
 
 
 def read_platform(delivers: bool = True) -> Platform:
-    """Return what ihub_parameters.json in the working directory says, which OneVizion writes for a scheduled run.
+    """Return what ihub_parameters.json says, which OneVizion writes for a scheduled run.
 
-    A level that OneVizion would not write counts as Info. Where the file cannot be used, what should have gone to the
-    integration log is printed to stdout; so are the warnings and errors of what an admin tries as the module's command.
+    Where it cannot be used, what should have gone to the integration log is printed to stdout; so are the warnings and
+    errors of what an admin tries as the module's command.
     """
     if not os.path.exists(IHUB_PARAMETERS_FILE):
         return Platform()
@@ -83,10 +83,7 @@ def safe_text(record: logging.LogRecord, secrets: Iterable[str], template: str =
 
 
 class Console(logging.handlers.QueueListener):
-    """Lines on stderr. On a terminal, how far the run is stays one line that updates itself below the others.
-
-    A stderr that nobody reads holds up nothing but this thread, and stop().
-    """
+    """Lines on stderr. On a terminal, how far the run is stays one line that updates itself below the others."""
 
     def __init__(self, secrets: List[str]) -> None:
         super().__init__(queue.Queue())
@@ -193,7 +190,7 @@ class Logs:
         return self
 
     def __exit__(self, *exception: object) -> None:
-        """Post the entries that wait, for a limited time; print to stdout what OneVizion was not told, and why.
+        """Post what waits, for a limited time; say what OneVizion was not told, and why.
 
         OneVizion can make log entries of these lines (`read_from_stdout` in .integration).
         """
@@ -205,7 +202,7 @@ class Logs:
         if self._log.untold and self._log.post is not None:
             PROGRESS.warning("the integration log is incomplete: %s", self._log.trouble)
             self.say("Warning: the integration log is incomplete: %s" % self._log.trouble)
-        stop = threading.Thread(target=self._console.stop, daemon=True)  # it has no limit of its own
+        stop = threading.Thread(target=self._console.stop, daemon=True)  # a stderr that nobody reads blocks it
         stop.start()
         stop.join(min(seconds, CONSOLE_DRAIN_SECONDS))
         for entry in self._log.untold:
@@ -218,15 +215,11 @@ class Logs:
         self._secrets += secrets
 
     def say(self, text: str) -> None:
-        """Print a line to stdout, whatever characters it can show, without any secret in it.
-
-        A stdout that nobody reads any more is no failure.
-        """
+        """Print a line to stdout, whatever characters it can show, without any secret in it."""
         encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
         try:
             print(redacted(text, self._secrets).encode(encoding, "backslashreplace").decode(encoding), flush=True)
-        except OSError:
-            # What print could not write stays in the buffer, and the interpreter would fail on it once more at its end.
+        except OSError:  # nobody reads it any more; at its end the interpreter would fail on what print has left
             sys.stdout = open(os.devnull, "w")  # noqa: SIM115
 
     def connect(self, post: Callable[[int, LogEntry], None]) -> None:

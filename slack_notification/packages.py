@@ -57,8 +57,6 @@ def refuse_import(error: Exception, scheduled: bool, alone: bool = True, deliver
     """Say that a package cannot be imported though it is there; the next scheduled run installs all of them again.
 
     Not `alone`: the other run is just installing them, and delivers what is pending; this one has nothing to do.
-
-    :raises SystemExit: always
     """
     if scheduled and not alone:
         print("another run is in progress in this directory, and installs the packages: nothing was done")
