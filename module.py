@@ -6,12 +6,8 @@ pulls the pending records of one Notification Service, finds each recipient's ch
 record's status and tells the integration log what happened. This file reads as a run goes; its parts stand in
 slack_notification/, each importing only those before it.
 
-Exit status:
-    0    everything pending was delivered, or nothing was pending, or another run is at work in this directory
-    1    the run finished and at least one record was not delivered or made pending (or its status could not be saved),
-         or another run is at work for over an hour
-    2    the run could not do its work: settings, OneVizion refuses or is out of reach, Slack refuses or is out of order
-    128+ the number of the signal that interrupted the run
+Exit status: 0, everything was delivered, or there was nothing to do; 1, something was not delivered; 2, the run could
+not do its work; 128 and the number of the signal that interrupted it. README.md says which case has which.
 
 Words:
     record           one notification in OneVizion's Notif Queue, named by its notifQueueId
