@@ -88,8 +88,8 @@ class Console(logging.handlers.QueueListener):
     def __init__(self, secrets: List[str]) -> None:
         super().__init__(queue.Queue())
         self._secrets = secrets
-        self._stream: Any = sys.stderr  # None where a scheduler has closed it
-        self._terminal = self._stream is not None and self._stream.isatty()
+        self._stream: Any = sys.stderr or io.StringIO()  # None where a scheduler has closed it
+        self._terminal = self._stream.isatty()
         self._progress = ""
 
     def ask_progress(self, record: logging.LogRecord) -> bool:
@@ -123,7 +123,7 @@ class Console(logging.handlers.QueueListener):
                 rest = rest[os.write(descriptor, rest) :]
         except io.UnsupportedOperation:  # it is no file
             self._stream.write(text)
-        except (AttributeError, OSError):  # there is none, or the terminal went away: that is no failure
+        except OSError:  # the terminal went away: that is no failure
             pass
 
 
