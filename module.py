@@ -6,12 +6,8 @@ pulls the pending records of one Notification Service, finds each recipient's ch
 record's status and tells the integration log what happened. This file reads as a run goes; its parts stand in
 slack_notification/, each importing only those before it.
 
-Exit status:
-    0    everything pending was delivered, or nothing was pending, or another run is at work in this directory
-    1    the run finished and at least one record was not delivered or made pending (or its status could not be saved),
-         or another run is at work for over an hour
-    2    the run could not do its work: settings, OneVizion refuses or is out of reach, Slack refuses or is out of order
-    128+ the number of the signal that interrupted the run
+Exit status: 0, everything was delivered, or there was nothing to do; 1, something was not delivered; 2, the run could
+not do its work; 128 and the number of the signal that interrupted it. README.md says which case has which.
 
 Words:
     record           one notification in OneVizion's Notif Queue, named by its notifQueueId
@@ -42,7 +38,7 @@ from slack_notification.errors import (
     RunError,
 )
 from slack_notification.lock import Held, leave_to_other_run, only_run
-from slack_notification.packages import IHUB_PARAMETERS_FILE, faults, refuse_import, use_packages
+from slack_notification.packages import IHUB_PARAMETERS_FILE, is_of_packages, refuse_import, use_packages
 
 if TYPE_CHECKING:  # the parts below need packages, which a scheduled run installs first
     from slack_notification.calls import Interruption
@@ -56,16 +52,13 @@ VERSION = "2.0.0"
 
 
 def main(arguments: Sequence[str], interruption: "Optional[Interruption]" = None) -> int:
-    """Run the program and return its exit status.
-
-    :param arguments: the command line, without the program's name
-    :param interruption: what ends the run early
-    """
+    """Run the program with these arguments, until its end or an interruption; return its exit status."""
     scheduled, warning = os.path.exists(IHUB_PARAMETERS_FILE), ""
     options = parse_arguments(arguments, sys.stdout if scheduled else sys.stderr)
     with contextlib.ExitStack() as lock:
         held = lock.enter_context(only_run())
-        if not use_packages(scheduled) and held.alone:
+        in_place = use_packages(scheduled)
+        if not in_place and held.alone:
             from slack_notification.installation import install_packages
 
             warning = install_packages()
@@ -73,15 +66,16 @@ def main(arguments: Sequence[str], interruption: "Optional[Interruption]" = None
             lock.close()
         try:
             return run(options, held, warning, interruption)
-        except Exception as error:  # a package that is missing or broken can raise anything
-            refuse_import(error, scheduled, held.alone, options.delivers)
+        except Exception as error:
+            if not is_of_packages(error):  # but a bug of ours, outside of the logs
+                raise error from None
+            refuse_import(error, scheduled, held.alone or in_place, options.delivers)
 
 
 def parse_arguments(arguments: Sequence[str], errors: Any) -> argparse.Namespace:
     """Return the options; `send_test` is None or a channel, `resend` is None or a list of ids.
 
-    :param errors: the stream for the usage
-    :raises SystemExit: status 2 and the usage for anything unknown, 0 for --help and --version
+    :raises SystemExit: status 2 and the usage, on the stream `errors`, for anything unknown; 0 for --help, --version
     """
     about = "Deliver the pending notifications of one OneVizion Notification Service to Slack."
     statuses = "Exit status: 0 everything was delivered, 1 something was not, 2 the run could not do its work."
@@ -121,7 +115,7 @@ def run(options: argparse.Namespace, held: Held, warning: str, interruption: "Op
         except (Failure, RunError) as error:
             (LOG.warning if interruption.requested() else LOG.error)(str(error))
         except Exception as error:
-            if isinstance(error, ImportError) or faults():  # of a package that only some runs need
+            if is_of_packages(error):  # of one that only some runs need
                 raise
             # Else a bug of ours: its traceback belongs into the log, where no secret gets through.
             LOG.exception("a fault in this module: report it to its developers")
@@ -155,10 +149,7 @@ def act(options: argparse.Namespace, held: Held, logs: "Logs", interruption: "In
 
 
 def deliver(settings: "Settings", onevizion: "OneVizion", journal: "Journal", interruption: "Interruption") -> int:
-    """Deliver what is pending, log what became of it, and return the exit status.
-
-    :raises Failure: before anything was done to the queue
-    """
+    """Deliver what is pending, log what became of it, return the exit status; a Failure leaves the queue as it is."""
     from slack_notification.pending import read_pending
 
     started_at = time.monotonic()
@@ -175,17 +166,14 @@ def deliver(settings: "Settings", onevizion: "OneVizion", journal: "Journal", in
 
     if any(each.record.html for each in pending):
         import slack_notification.html_mail  # noqa: F401 (where its parser is broken, the queue stays as it is)
+    deliveries = pending
     try:
         delivery = delivery_run(settings, onevizion, journal, interruption)
-    except Failure as failure:
-        (LOG.warning if interruption.requested() else LOG.error)(str(failure))
-        LOG.warning("delivered 0, failed 0, left pending %d", len(pending))
-        return EXIT_CANNOT_WORK
-    try:
+        deliveries = delivery.deliveries  # with what arrives meanwhile
         delivery.run(pending)
     finally:
         how = "interrupted: " if interruption.requested() else ""
-        everything = summarize(how, delivery.deliveries, time.monotonic() - started_at)
+        everything = summarize(how, deliveries, time.monotonic() - started_at)
     if delivery.workers.error:
         return EXIT_CANNOT_WORK
     return EXIT_DELIVERED if everything and not unended else EXIT_NOT_ALL_DELIVERED
@@ -194,10 +182,7 @@ def deliver(settings: "Settings", onevizion: "OneVizion", journal: "Journal", in
 def delivery_run(
     settings: "Settings", onevizion: "OneVizion", journal: "Journal", interruption: "Interruption"
 ) -> "DeliveryRun":
-    """Return what delivers records.
-
-    :raises Failure: Slack refuses the token, or does not answer, or the app may not post
-    """
+    """Return what delivers records; raises Failure where Slack refuses the token, or the app may not post."""
     from slack_notification.attachments import Attachments
     from slack_notification.delivery import DeliveryRun
     from slack_notification.slack_api import Slack, ask_identity

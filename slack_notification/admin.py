@@ -40,10 +40,7 @@ Finding = Tuple[str, str, str]
 
 
 def check(path: str, interruption: Interruption, logs: Logs) -> int:
-    """Go through the chain from the settings (in the file `path`) to Slack, print a line for each link, and a verdict.
-
-    Changes nothing and sends nothing. Returns the exit status.
-    """
+    """Go through the chain from the settings file to Slack, print a line for each link; change and send nothing."""
     has_colours = sys.stdout is not None and sys.stdout.isatty() and not os.environ.get("NO_COLOR")
     verdicts = []
     for verdict, link, text in findings(path, interruption, logs):
@@ -52,11 +49,10 @@ def check(path: str, interruption: Interruption, logs: Logs) -> int:
             mark = "\033[%dm%s\033[0m" % (COLOURS[verdict], mark)
         logs.say("%s %s: %s" % (mark, link, text))
         verdicts.append(verdict)
-    failed, warned = verdicts.count("FAIL"), verdicts.count("warn")
-    if failed:
-        logs.say("%d fault(s): correct what is marked FAIL, and check again." % failed)
+    if "FAIL" in verdicts:
+        logs.say("%d fault(s): correct what is marked FAIL, and check again." % verdicts.count("FAIL"))
         return EXIT_CANNOT_WORK
-    look = "; look at what is marked warn (%d)" % warned if warned else ""
+    look = "; look at what is marked warn (%d)" % verdicts.count("warn") if "warn" in verdicts else ""
     logs.say("No fault found (not tried: saving statuses, the log, files, the channels)%s." % look)
     return EXIT_DELIVERED
 
@@ -98,17 +94,15 @@ def findings(path: str, interruption: Interruption, logs: Logs) -> Iterator[Find
 
 def onevizion_findings(settings: Settings, interruption: Interruption) -> Iterator[Finding]:
     """Yield what is found on OneVizion's side; raises Failure where the queue cannot be read."""
-    try:
-        begun = read_copy()
-    except Failure as failure:
-        begun = {}
-        yield "warn", "journal", str(failure)
+    begun, problem = read_copy()
+    if problem:
+        yield "warn", "journal", problem
     onevizion = OneVizion(settings, interruption)
     pending = choose(onevizion.notif_queue(settings.service_id), set(), begun)
     text = "%s is reachable and accepts the keys; %d record(s) pending for service %d"
-    text = text % (settings.ov_url, len(pending), settings.service_id)
-    hint = ": if you expect some, check serviceId, and the Notif Service of the notifications"
-    yield ("ok", "OneVizion", text) if pending else ("warn", "OneVizion", text + hint)
+    if not pending:
+        text += ": if you expect some, check serviceId, and the Notif Service of the notifications"
+    yield "ok" if pending else "warn", "OneVizion", text % (settings.ov_url, len(pending), settings.service_id)
     if begun:
         yield "ok", "journal", "%d record(s) begun by an earlier run and not ended" % len(begun)
     if not settings.channel_field:  # it is missing or wrong, which is a finding of the settings
@@ -122,14 +116,12 @@ def onevizion_findings(settings: Settings, interruption: Interruption) -> Iterat
 def recipients_findings(settings: Settings, onevizion: OneVizion, pending: Sequence[Delivery]) -> Iterator[Finding]:
     """Yield whether the users of the pending records and their channels can be read; name those without, by reason."""
     recipients = Recipients(onevizion, settings.channel_field)
-    found = 0
     missing: Dict[str, List[str]] = {}
     try:
         recipients.read([each.record for each in pending])
         for each in pending:
             try:
                 recipients.channel(each.record)
-                found += 1
             except Failure as failure:
                 if failure.retryable:
                     raise
@@ -139,8 +131,8 @@ def recipients_findings(settings: Settings, onevizion: OneVizion, pending: Seque
         yield "FAIL", "recipients", str(failure)
         return
     text = "%d of %d pending record(s) have a channel in %s; --send-test CHANNEL shows whether Slack accepts them"
-    text = text % (found, len(pending), settings.channel_field)
-    yield "warn" if missing else "ok", "recipients", text
+    found = len(pending) - sum(map(len, missing.values()))
+    yield "warn" if missing else "ok", "recipients", text % (found, len(pending), settings.channel_field)
     for reason, names in sorted(missing.items()):
         yield "warn", "recipients", "%s: %s" % (", ".join(dict.fromkeys(names)), reason)
 
@@ -168,11 +160,9 @@ def dry_run(settings: Settings, interruption: Interruption, say: Say, raw: bool)
     :raises Failure: OneVizion refuses or is out of reach
     """
     onevizion = OneVizion(settings, interruption)
-    try:
-        begun = read_copy()
-    except Failure as failure:
-        begun = {}
-        say(str(failure))
+    begun, problem = read_copy()
+    if problem:
+        say(problem)
     for row in begun.values():
         if row.posted >= row.parts:
             say("record %d: would only save SUCCESS, an earlier run has posted it" % row.record)
@@ -223,10 +213,7 @@ def send_test(typed: str, settings: Settings, interruption: Interruption, say: S
 
 
 def resend(typed: Sequence[str], onevizion: OneVizion, journal: Journal, say: Say) -> int:
-    """Make records pending again, so that the next run sends them; say of each whether OneVizion took it.
-
-    :param typed: ids, and ranges of ids such as 4711-4720
-    """
+    """Make records pending again (ids or ranges, as typed): the next run sends them. Return the exit status."""
     ids: Dict[int, None] = {}
     for text in filter(None, re.split("[, ]+", " ".join(typed))):
         found = re.match(r"([0-9]{1,18})(?:-([0-9]{1,18}))?\Z", text)

@@ -1,6 +1,5 @@
 """Run pip for a scheduled run. Imported only where there is something to install: what it imports costs time."""
 
-import contextlib
 import glob
 import os
 import re
@@ -10,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from typing import Any, Iterator, List, Sequence
+from typing import Any, List, Sequence
 
 from .errors import EXIT_SIGNAL_BASE
 from .packages import HERE, MARK, PACKAGES, REQUIREMENTS_FILE, mark, refuse, wanted_mark
@@ -33,17 +32,19 @@ def install_packages() -> str:
     :returns: what to warn of: "", or a line and, on further lines, the details
     :raises SystemExit: status 2, after saying why pip failed, and what is missing
     """
+    for number in (signal.SIGTERM, signal.SIGINT):  # end with an exception from now on, which takes pip along
+        signal.signal(number, lambda number, frame: sys.exit(EXIT_SIGNAL_BASE + number))
     print("installing the packages of requirements.txt", file=sys.stderr, flush=True)
     reasons = ["pip: " + line for line in install()]
-    if reasons and check(PACKAGES):
+    if not reasons or not check(PACKAGES):
+        sys.path.insert(0, PACKAGES)
+    else:
         wrong = check()
         if wrong:
             text = "The Python packages could not be installed, and some are missing or too old:"
-            refuse([text] + reasons + wrong, scheduled=True)
-    else:
-        sys.path.insert(0, PACKAGES)
+            refuse([text, *reasons, *wrong], scheduled=True)
     text = "The Python packages could not be installed: the run uses those that are there"
-    return "\n".join([text] + reasons) if reasons else ""
+    return "\n".join([text, *reasons]) if reasons else ""
 
 
 def install() -> List[str]:
@@ -84,7 +85,7 @@ def last_words(command: Sequence[str]) -> List[str]:
     """Run a program to its end; return [] for status 0, else its last lines, without the credentials in addresses."""
     # PIP_USER: the setting --user cannot go with --target. COLUMNS: pip folds no address, so that it is found below.
     environment = dict(os.environ, PIP_USER="0", COLUMNS="10000")
-    with tempfile.TemporaryFile() as output, _ended_by_signals():
+    with tempfile.TemporaryFile() as output:
         streams: Any = {"stdin": subprocess.DEVNULL, "stdout": output, "stderr": subprocess.STDOUT}
         try:
             status = subprocess.run(command, env=environment, timeout=PROCESS_LIMIT_SECONDS, **streams).returncode
@@ -99,18 +100,3 @@ def last_words(command: Sequence[str]) -> List[str]:
     if status < 0:
         said.append("ended by signal %d" % -status)
     return said or ["ended with status %s" % status]
-
-
-@contextlib.contextmanager
-def _ended_by_signals() -> Iterator[None]:
-    """Let SIGTERM and SIGINT end the program with an exception, which takes the process that it started along."""
-
-    def end(number: int, frame: Any) -> None:
-        raise SystemExit(EXIT_SIGNAL_BASE + number)
-
-    before = [(number, signal.signal(number, end)) for number in (signal.SIGTERM, signal.SIGINT)]
-    try:
-        yield
-    finally:
-        for number, handler in before:
-            signal.signal(number, handler)

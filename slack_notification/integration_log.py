@@ -47,10 +47,10 @@ class Platform(NamedTuple):
 
 
 def read_platform(delivers: bool = True) -> Platform:
-    """Return what ihub_parameters.json in the working directory says, which OneVizion writes for a scheduled run.
+    """Return what ihub_parameters.json says, which OneVizion writes for a scheduled run.
 
-    A level that OneVizion would not write counts as Info. Where the file cannot be used, what should have gone to the
-    integration log is printed to stdout; so are the warnings and errors of what an admin tries as the module's command.
+    Where it cannot be used, what should have gone to the integration log is printed to stdout; so are the warnings and
+    errors of what an admin tries as the module's command.
     """
     if not os.path.exists(IHUB_PARAMETERS_FILE):
         return Platform()
@@ -83,16 +83,13 @@ def safe_text(record: logging.LogRecord, secrets: Iterable[str], template: str =
 
 
 class Console(logging.handlers.QueueListener):
-    """Lines on stderr. On a terminal, how far the run is stays one line that updates itself below the others.
-
-    A stderr that nobody reads holds up nothing but this thread, and stop().
-    """
+    """Lines on stderr. On a terminal, how far the run is stays one line that updates itself below the others."""
 
     def __init__(self, secrets: List[str]) -> None:
         super().__init__(queue.Queue())
         self._secrets = secrets
-        self._stream: Any = sys.stderr  # None where a scheduler has closed it
-        self._terminal = self._stream is not None and self._stream.isatty()
+        self._stream: Any = sys.stderr or io.StringIO()  # None where a scheduler has closed it
+        self._terminal = self._stream.isatty()
         self._progress = ""
 
     def ask_progress(self, record: logging.LogRecord) -> bool:
@@ -126,7 +123,7 @@ class Console(logging.handlers.QueueListener):
                 rest = rest[os.write(descriptor, rest) :]
         except io.UnsupportedOperation:  # it is no file
             self._stream.write(text)
-        except (AttributeError, OSError):  # there is none, or the terminal went away: that is no failure
+        except OSError:  # the terminal went away: that is no failure
             pass
 
 
@@ -136,16 +133,16 @@ class IntegrationLog(logging.handlers.QueueListener):
     def __init__(self, secrets: List[str]) -> None:
         super().__init__(queue.Queue())
         self.post: Optional[Callable[[LogEntry], None]] = None  # raises Failure
-        self.trouble = "OneVizion took too long to write it"  # why an entry could not be posted
+        self.give_up_at = math.inf  # of time.monotonic
+        self.untold: List[LogEntry] = []  # could not be posted, but for the level Debug
+        self.trouble = "OneVizion took too long to write it"  # why
         self._secrets = secrets
-        self._untold: List[LogEntry] = []
         self._failures_in_a_row = 0
-        self._give_up_at = math.inf  # of time.monotonic
 
     def handle(self, record: logging.LogRecord) -> None:
         """Post a log record, or keep it for stdout."""
         entry = entry_of(record, safe_text(record, self._secrets))
-        gives_up = self._failures_in_a_row == LOG_FAILURES_IN_A_ROW or time.monotonic() > self._give_up_at
+        gives_up = self._failures_in_a_row == LOG_FAILURES_IN_A_ROW or time.monotonic() > self.give_up_at
         try:
             if self.post is not None and not gives_up:
                 self.post(entry)
@@ -155,15 +152,7 @@ class IntegrationLog(logging.handlers.QueueListener):
             self._failures_in_a_row += 1
             self.trouble = str(error) if isinstance(error, Failure) else type(error).__name__
         if entry.level != LogLevel.DEBUG.logLevelName:
-            self._untold.append(entry)
-
-    def finish(self, seconds: float) -> List[LogEntry]:
-        """Post what waits, for so long at most; return what could not be posted, but for the level Debug."""
-        self._give_up_at = time.monotonic() + seconds
-        if self.post is None:
-            self.start()
-        self.stop()
-        return self._untold
+            self.untold.append(entry)
 
 
 def entry_of(record: logging.LogRecord, text: str) -> LogEntry:
@@ -201,19 +190,22 @@ class Logs:
         return self
 
     def __exit__(self, *exception: object) -> None:
-        """Post the entries that wait, for a limited time; print to stdout what OneVizion was not told, and why.
+        """Post what waits, for a limited time; say what OneVizion was not told, and why.
 
         OneVizion can make log entries of these lines (`read_from_stdout` in .integration).
         """
         seconds = LOG_DRAIN_INTERRUPTED_SECONDS if self._interruption.requested() else LOG_DRAIN_SECONDS
-        untold = self._log.finish(seconds)
-        if untold and self._log.post is not None:
+        self._log.give_up_at = time.monotonic() + seconds
+        if self._log.post is None:
+            self._log.start()
+        self._log.stop()
+        if self._log.untold and self._log.post is not None:
             PROGRESS.warning("the integration log is incomplete: %s", self._log.trouble)
             self.say("Warning: the integration log is incomplete: %s" % self._log.trouble)
-        stop = threading.Thread(target=self._console.stop, daemon=True)  # it has no limit of its own
+        stop = threading.Thread(target=self._console.stop, daemon=True)  # a stderr that nobody reads blocks it
         stop.start()
         stop.join(min(seconds, CONSOLE_DRAIN_SECONDS))
-        for entry in untold:
+        for entry in self._log.untold:
             for line in (entry.message + "\n" + entry.description).strip().split("\n"):
                 self.say("%s: %s" % (entry.level, line.strip()))
         LOG.handlers.clear()
@@ -223,15 +215,11 @@ class Logs:
         self._secrets += secrets
 
     def say(self, text: str) -> None:
-        """Print a line to stdout, whatever characters it can show, without any secret in it.
-
-        A stdout that nobody reads any more is no failure.
-        """
+        """Print a line to stdout, whatever characters it can show, without any secret in it."""
         encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
         try:
             print(redacted(text, self._secrets).encode(encoding, "backslashreplace").decode(encoding), flush=True)
-        except OSError:
-            # What print could not write stays in the buffer, and the interpreter would fail on it once more at its end.
+        except OSError:  # nobody reads it any more; at its end the interpreter would fail on what print has left
             sys.stdout = open(os.devnull, "w")  # noqa: SIM115
 
     def connect(self, post: Callable[[int, LogEntry], None]) -> None:

@@ -11,9 +11,9 @@ import shutil
 import sqlite3
 import tempfile
 import time
-from typing import Any, Callable, Dict, NamedTuple, Optional, Sequence
+from typing import Any, Callable, Dict, NamedTuple, Optional, Sequence, Tuple
 
-from .errors import LOG, Failure, quoted
+from .errors import LOG, quoted
 from .message import Part
 
 JOURNAL_FILE = ".slack-notification.journal"
@@ -80,11 +80,8 @@ def read_rows(db: sqlite3.Connection) -> Dict[int, Begun]:
     return {row.record: row for row in rows}
 
 
-def read_copy(path: str = JOURNAL_FILE) -> Dict[int, Begun]:
-    """Return what a journal holds, without changing, locking or making it.
-
-    :raises Failure: it cannot be read
-    """
+def read_copy(path: str = JOURNAL_FILE) -> Tuple[Dict[int, Begun], str]:
+    """Return what a journal holds, without changing, locking or making it; and why it cannot be read, else ""."""
     try:
         with tempfile.TemporaryDirectory() as directory:
             copy = os.path.join(directory, "copy")
@@ -92,10 +89,10 @@ def read_copy(path: str = JOURNAL_FILE) -> Dict[int, Begun]:
                 if os.path.exists(path + ending):
                     shutil.copyfile(path + ending, copy + ending)
             with contextlib.closing(open_database(copy)) as db:
-                return read_rows(db)
+                return read_rows(db), ""
     except Exception as error:
         reason = getattr(error, "strerror", None) or quoted(error)
-        raise Failure("the journal %s cannot be read (%s)" % (path, reason)) from error
+        return {}, "the journal %s cannot be read (%s)" % (path, reason)
 
 
 class Journal:

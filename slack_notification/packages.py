@@ -3,13 +3,14 @@
 Nothing but the standard library may be imported here. With everything in place a run pays for two small reads only.
 """
 
+import glob
 import importlib
 import importlib.util
 import operator
 import os
 import re
 import sys
-from typing import Any, List, NoReturn, Sequence, Tuple
+from typing import List, NoReturn, Sequence, Tuple
 
 from .errors import EXIT_CANNOT_WORK, EXIT_DELIVERED, EXIT_NOT_ALL_DELIVERED
 
@@ -47,12 +48,15 @@ def use_packages(scheduled: bool) -> bool:
     return True
 
 
+def is_of_packages(error: Exception) -> bool:
+    """Tell whether a package that is missing or broken has raised this; such a one can raise anything."""
+    return isinstance(error, ImportError) or bool(faults())
+
+
 def refuse_import(error: Exception, scheduled: bool, alone: bool = True, delivers: bool = True) -> NoReturn:
     """Say that a package cannot be imported though it is there; the next scheduled run installs all of them again.
 
     Not `alone`: the other run is just installing them, and delivers what is pending; this one has nothing to do.
-
-    :raises SystemExit: always
     """
     if scheduled and not alone:
         print("another run is in progress in this directory, and installs the packages: nothing was done")
@@ -85,16 +89,10 @@ def _fault(importing: bool, name: str, low: str, high: str) -> str:
 
 
 def _version(name: str) -> str:
-    """Return the version of an installed package, "" where there is none or nothing can tell."""
-    try:
-        if sys.version_info >= (3, 8):
-            from importlib import metadata
-
-            return metadata.version(name) or ""
-        resources: Any = importlib.import_module("pkg_resources")
-        return str(next((found.version for found in resources.WorkingSet() if found.key == name), ""))
-    except ImportError:
-        return ""
+    """Return the version of an installed package, which stands in the name of its directory of metadata; else ""."""
+    paths = (os.path.join(glob.escape(place), name + "-[0-9]*-info") for place in sys.path)
+    found = [os.path.basename(path) for pattern in paths for path in glob.glob(pattern)]
+    return re.split(r"-|\.dist|\.egg", found[0])[1] if found else ""
 
 
 def _numbers(version: str) -> Tuple[int, ...]:

@@ -104,10 +104,7 @@ def unquoted(values: Dict[str, Any], schema: Dict[str, Any]) -> Dict[str, Any]:
 
 
 def settings_problems(values: Dict[str, Any], schema: Dict[str, Any]) -> Dict[str, str]:
-    """Return what is wrong with the settings: the key and a line for the admin, which never shows the key's value.
-
-    :param schema: settings_schema.json; the `description` of a property says what is expected of it
-    """
+    """Return what is wrong with the settings: the key and a line for the admin, which never shows the key's value."""
     values = unquoted(values, schema)
     wrong = {error.path[0] for error in jsonschema.Draft7Validator(schema).iter_errors(values) if error.path}
     problems = {}
@@ -147,10 +144,7 @@ def base_url(text: str) -> str:
 
 
 def make_settings(values: Dict[str, Any], schema: Dict[str, Any]) -> Settings:
-    """Return the Settings for values that have no problems.
-
-    What is not given comes from the schema's defaults; a required setting that is not given is empty.
-    """
+    """Return the Settings for values without problems; what is not given is the schema's default, or empty."""
     rules = schema["properties"]
     given = {key: rule.get("default", 0 if rule["type"] == "integer" else "") for key, rule in rules.items()}
     given.update(unquoted(values, schema))
@@ -169,12 +163,8 @@ def make_settings(values: Dict[str, Any], schema: Dict[str, Any]) -> Settings:
 
 
 def load_settings(path: str) -> Settings:
-    """Read and validate the settings file; log what is probably a mistake.
-
-    :raises RunError: with all problems at once
-    """
-    values = read_json_object(path)
-    schema = read_json_object(SCHEMA_FILE)
+    """Read and validate the settings file; log what is probably a mistake; raise RunError with all problems at once."""
+    values, schema = read_json_object(path), read_json_object(SCHEMA_FILE)
     for warning in warnings_of(values, schema):
         LOG.warning(warning)
     problems = settings_problems(values, schema)

@@ -20,8 +20,8 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
 
 
 @pytest.fixture(autouse=True)
-def nothing_beyond_this_machine(monkeypatch: Any) -> None:
-    """Let no test reach another machine, and no proxy come between the program and the stand-ins."""
+def nothing_beyond_this_machine(tmp_path: Any, monkeypatch: Any) -> None:
+    """Let no test reach another machine or install packages, and no proxy come between program and stand-ins."""
     connect = socket.socket.connect
 
     def guarded(self: socket.socket, address: Any) -> Any:
@@ -30,6 +30,9 @@ def nothing_beyond_this_machine(monkeypatch: Any) -> None:
         return connect(self, address)
 
     monkeypatch.setattr(socket.socket, "connect", guarded)
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setattr(packages, "PACKAGES", str(tmp_path / "packages"))
+    mark_packages(packages.PACKAGES)
     for name in ("http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
         monkeypatch.delenv(name, raising=False)
 
@@ -38,8 +41,6 @@ def nothing_beyond_this_machine(monkeypatch: Any) -> None:
 def world(tmp_path: Any, monkeypatch: Any) -> Iterator[World]:
     """Both services, and a program that keeps no pause between the messages of a channel."""
     monkeypatch.setattr(delivery, "CHANNEL_INTERVAL_SECONDS", 0.0)
-    monkeypatch.setattr(packages, "PACKAGES", str(tmp_path / "packages"))
-    mark_packages(str(tmp_path / "packages"))
     with World(tmp_path / "module") as everything:
         yield everything
     assert not everything.onevizion.unknown, "the program asked OneVizion for something that it does not have"

@@ -12,7 +12,7 @@ import zipfile
 import pytest
 import slack
 
-from slack_notification import packages
+from slack_notification import integration_log, packages
 from tests.world import PROCESS_TIMEOUT_SECONDS, finish
 
 PROGRAM = """
@@ -451,3 +451,14 @@ def test_with_slack_sdk_in_the_place_of_slackclient_the_program_works_and_says_s
     run = world.run()
     assert (run.status, len(world.texts())) == (0, 1)
     assert "the package slack here is slack_sdk's, not slackclient's; the module works with both" in run.console
+
+
+@pytest.mark.parametrize("name", ["read_platform", "Console", "IntegrationLog"])
+def test_a_bug_of_its_own_is_not_told_as_a_broken_package_and_installs_none_again(world, monkeypatch, name):
+    def broken(*arguments):
+        raise KeyError("a bug")
+
+    monkeypatch.setattr(integration_log, name, broken)
+    with pytest.raises(KeyError, match="a bug"):
+        world.run()
+    assert packages.mark(packages.PACKAGES) == packages.wanted_mark()
