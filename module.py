@@ -166,14 +166,17 @@ def deliver(settings: "Settings", onevizion: "OneVizion", journal: "Journal", in
 
     if any(each.record.html for each in pending):
         import slack_notification.html_mail  # noqa: F401 (where its parser is broken, the queue stays as it is)
-    deliveries = pending
     try:
         delivery = delivery_run(settings, onevizion, journal, interruption)
-        deliveries = delivery.deliveries  # with what arrives meanwhile
+    except Failure as failure:
+        (LOG.warning if interruption.requested() else LOG.error)(str(failure))  # the cause before the summary
+        summarize("", pending, time.monotonic() - started_at)
+        return EXIT_CANNOT_WORK
+    try:
         delivery.run(pending)
     finally:
         how = "interrupted: " if interruption.requested() else ""
-        everything = summarize(how, deliveries, time.monotonic() - started_at)
+        everything = summarize(how, delivery.deliveries, time.monotonic() - started_at)
     if delivery.workers.error:
         return EXIT_CANNOT_WORK
     return EXIT_DELIVERED if everything and not unended else EXIT_NOT_ALL_DELIVERED

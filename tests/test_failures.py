@@ -219,7 +219,10 @@ def test_a_dead_token_leaves_the_queue_exactly_as_it_was(world, code):
     assert world.onevizion.history == []
     assert not world.onevizion.attempts
     assert world.slack.calls_to(POST) == []
-    assert world.log("Error") == [str(slack_errors.slack_failure(code, posting=False))]
+    cause = str(slack_errors.slack_failure(code, posting=False))
+    assert world.log("Error") == [cause]
+    assert world.log()[-2] == cause
+    assert world.log()[-1].startswith("delivered 0, failed 0, left pending 3")
 
 
 def test_a_missing_chat_write_is_found_before_the_first_record(world):
