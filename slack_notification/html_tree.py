@@ -49,7 +49,6 @@ TAG = re.compile(r"%s|<(/?)([a-z][\w:.-]*)((?:[^<>=]+|%s|=){0,999}[^<>]*)(>?)" %
 ANCHOR = re.compile(r"(?i)</?a\b([^<>]*)>")
 WEB_TARGET = re.compile("(?i)\\bhref\\s*=[\\s\"']*((?:https?:|mailto:|tel:|www\\.)[^\\s\"'<>]+)")
 CSS_COMMENTS = re.compile(r"(?s)/\*.*?(?:\*/|\Z)|<!--|-->")
-AT_RULE = re.compile(r"@[^@{}]*{(?:[^{}]*{[^{}]*})*[^{}]*}")
 ZERO = re.compile(r"0(?:\.0*)?(?:[a-z]+|%)?\Z")
 
 # In pieces, the text of a mail of any length takes little memory.
@@ -107,11 +106,13 @@ def _css_of(root: Any) -> Dict[Any, Dict[str, str]]:
     Of a <style>, rules for `.class` and `tag.class` are read, outside of @media and the like.
     """
     sheets = [sheet for sheet in root.iter("style") if (sheet.get("media") or "all").lower() in ("all", "screen")]
-    css = AT_RULE.sub("", CSS_COMMENTS.sub("", "}".join(sheet.text or "" for sheet in sheets)))
+    css = CSS_COMMENTS.sub("", "}".join(sheet.text or "" for sheet in sheets))
     rules: Dict[str, Dict[str, str]] = {}
+    depth = 0
     for rule in css.split("}"):
         selectors, _, content = rule.partition("{")
-        said = _declarations(content)
+        said = {} if depth or "{" in content else _declarations(content)
+        depth = max(depth + rule.count("{") - 1, 0)
         for selector in selectors.split(",") if said else []:
             rules.setdefault(selector.strip(), {}).update(said)
     found: Dict[Any, Dict[str, str]] = {}
@@ -145,8 +146,8 @@ class Look(NamedTuple):
     line: Line = Line()  # what a line of it is, without its runs
     quoted: bool = False
     level: int = -1  # of the list that is open, from 0
-    ordered: Any = None  # that list, where it has numbers
-    rows: Optional[Dict[Any, Row]] = None  # of the table that is open, by their elements
+    numbers: Optional[List[Any]] = None  # of its items, if it has any: the next, the step, letters in their place
+    rows: Optional[List[Row]] = None  # of the table that is open
     keeps_blanks: bool = False
     script: str = ""
     tiny: bool = False  # the element's own words are not seen: those within it have sizes of many kinds

@@ -256,7 +256,7 @@ def _end_of_post(lines: Sequence[Line], limit: int) -> int:
     escaped, as_json = len(escape(plain(elements))), len(json.dumps(elements))
     filled = max(escaped / POST_LIMIT_CHARACTERS, as_json / POST_LIMIT_JSON_CHARACTERS)
     if filled > 1:  # by 2 % less at least, so that few looks are enough
-        return _end_of_post(lines, int(limit / max(filled, 1.02)))
+        return _end_of_post(head, int(limit / max(filled, 1.02)))
     if not rest:
         return limit
 
