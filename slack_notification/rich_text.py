@@ -241,7 +241,7 @@ def posts(lines: Sequence[Line], limit: int) -> Tuple[List[List[Line]], List[Lin
         head, left = _split(left, _end_of_post(left[:POST_LIMIT_LINES], characters - 1))  # and a line end
         found.append(head)
         left = trimmed(left)
-    return found, left
+    return [head for head in found if trimmed(head)], left
 
 
 def _end_of_post(lines: Sequence[Line], limit: int) -> int:
