@@ -78,16 +78,13 @@ class _Walk:
         self._css: Dict[Any, Dict[str, str]] = {}  # of each element
         self._look = Look([])
         self._runs: List[Run] = []  # of the line that is open
-        self._items = 0  # begun until now
-        self._labelled: Set[int] = set()  # those of them that have a line in a quote
+        self._labelled: Set[Any] = set()  # the items that have a line in a quote
         self._shown = 0  # characters
         self._named: Set[str] = set()  # the links that have words
 
     def read(self, html: str) -> List[Line]:
         """Return the lines of the mail. No recursion: mails nest deeper than Python does."""
         root, self._css = tree_of(html)
-        if root is None:
-            return []
         for anchor in root.iter("a"):
             inner = islice(anchor.iter(), 1, WORDS_LIMIT)
             texts = chain([anchor.text], *((element.text, element.tail) for element in inner))
@@ -222,9 +219,8 @@ class _Walk:
                 # Slack has no such numbers: they are text.
                 self._add("%s. " % (letters[number - 1] if 1 <= number <= len(letters) else number))
                 return
-        self._items += 1
         level = max(look.level, 0)
-        self._look = look._replace(line=Line((), "item", level, number, self._items), level=level)
+        self._look = look._replace(line=Line((), "item", level, number, element), level=level)
 
     def _table(self, element: Any) -> Iterator[None]:
         rows: List[Row] = [[]]

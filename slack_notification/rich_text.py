@@ -64,7 +64,7 @@ class Line(NamedTuple):
     kind: str = "text"
     indent: int = 0
     number: Optional[int] = None
-    item: int = 0
+    item: Any = None
 
 
 def clean(text: str) -> str:
