@@ -167,8 +167,6 @@ class _Walk:
         if not self._runs:
             return
         kind, runs, self._runs = self._look.line.kind, merged(self._runs), []
-        while runs and kind != "pre" and not runs[-1].text.strip():
-            runs.pop()
         if runs and kind != "pre":
             runs[-1] = runs[-1]._replace(text=runs[-1].text.rstrip())
         line = Line(tuple(run for run in linked(runs) if run.text))
@@ -278,12 +276,6 @@ class _Walk:
             self._add("☐" if element.get("checked") is None else "☑")
 
 
-HANDLERS: Dict[str, Any] = {
-    "ol": _Walk._list,
-    "ul": _Walk._list,
-    "li": _Walk._item,
-    "table": _Walk._table,
-    "tr": _Walk._row,
-}
+HANDLERS: Dict[str, Any] = {"ol": _Walk._list, "ul": _Walk._list, "li": _Walk._item, "table": _Walk._table}
 HANDLERS.update({"td": _Walk._cell, "th": _Walk._cell, "a": _Walk._anchor, "img": _Walk._image, "input": _Walk._input})
-HANDLERS.update({"br": lambda walk, _: walk._break(), "hr": lambda walk, _: walk._add(RULE)})
+HANDLERS.update({"br": lambda walk, _: walk._break(), "hr": lambda walk, _: walk._add(RULE), "tr": _Walk._row})
