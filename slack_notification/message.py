@@ -14,7 +14,6 @@ HEADER_LIMIT_CHARACTERS = 150  # Slack's documentation of the header block
 # A thread of more posts than this is read by nobody: its first ones are posted, the rest is a file.
 PARTS_LIMIT = 40
 PARTS_BEFORE_FILE = 10
-TEXT_LIMIT_CHARACTERS = 120000  # A longer plain text does not fit into so many posts of 3,000 each.
 
 
 class Part(NamedTuple):
@@ -99,7 +98,7 @@ def _body(text: Optional[str], html: Any) -> Tuple[List[Line], str]:
         lines, rest = read_html(mail)
         if lines or mail is text:
             return lines, rest
-    head, rest = divided(clean(text or ""), " ", TEXT_LIMIT_CHARACTERS)
+    head, rest = divided(clean(text or ""), " ")
     return lines_of(head), rest
 
 

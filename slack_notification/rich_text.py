@@ -119,10 +119,10 @@ def linked(runs: Iterable[Run]) -> Iterator[Run]:
             address = match.group().rstrip(".,;:!?'*_~")
             url = link_target(address)
             if url:
-                yield run._replace(text=run.text[end : match.start()])
-                yield run._replace(text=address, url=url)
+                yield Run(run.text[end : match.start()], run.styles)
+                yield Run(address, run.styles, url)
                 end = match.start() + len(address)
-        yield run._replace(text=run.text[end:])
+        yield Run(run.text[end:], run.styles, run.url)
 
 
 def lines_of(text: str) -> List[Line]:
