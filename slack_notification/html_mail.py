@@ -78,17 +78,13 @@ class _Walk:
         self._css: Dict[Any, Dict[str, str]] = {}  # of each element
         self._look = Look([])
         self._runs: List[Run] = []  # of the line that is open
-        self._items = 0  # begun until now
-        self._labelled: Set[int] = set()  # those of them that have a line in a quote
-        self._numbers: Dict[Any, int] = {}  # of the next item, of each list
+        self._labelled: Set[Any] = set()  # the items that have a line in a quote
         self._shown = 0  # characters
         self._named: Set[str] = set()  # the links that have words
 
     def read(self, html: str) -> List[Line]:
         """Return the lines of the mail. No recursion: mails nest deeper than Python does."""
         root, self._css = tree_of(html)
-        if root is None:
-            return []
         for anchor in root.iter("a"):
             inner = islice(anchor.iter(), 1, WORDS_LIMIT)
             texts = chain([anchor.text], *((element.text, element.tail) for element in inner))
@@ -127,7 +123,7 @@ class _Walk:
     def _boundary(self, element: Any) -> None:
         if element.tag in BLOCKS or self._css[element].get("display") == "block":
             self._end_line()
-        if element.tag in PARAGRAPHS and self._look.lines:
+        if element.tag in PARAGRAPHS and self._look.lines[-1:] not in ([], [GAP]):
             self._look.lines.append(GAP)
 
     def _text(self, text: Optional[str]) -> None:
@@ -171,8 +167,6 @@ class _Walk:
         if not self._runs:
             return
         kind, runs, self._runs = self._look.line.kind, merged(self._runs), []
-        while runs and kind != "pre" and not runs[-1].text.strip():
-            runs.pop()
         if runs and kind != "pre":
             runs[-1] = runs[-1]._replace(text=runs[-1].text.rstrip())
         line = Line(tuple(run for run in linked(runs) if run.text))
@@ -205,42 +199,46 @@ class _Walk:
     # Handlers
 
     def _list(self, element: Any) -> None:
-        look, first = self._look, 1 if element.get("reversed") is None else len(element.findall("li"))
-        self._numbers[element] = _number(element.get("start"), first)
-        ordered = element if element.tag == "ol" else None
-        has_letters = ordered is not None and letters_of(element, self._css[element])
-        level = look.level if has_letters else min(look.level + 1, INDENT_LIMIT)
-        self._look = look._replace(ordered=ordered, level=level)
+        step = 1 if element.get("reversed") is None else -1
+        first = _number(element.get("start"), 1 if step > 0 else len(element.findall("li")))
+        letters = letters_of(element, self._css[element]) if element.tag == "ol" else []
+        numbers = [first, step, letters] if element.tag == "ol" else None
+        level = self._look.level if letters else min(self._look.level + 1, INDENT_LIMIT)
+        self._look = self._look._replace(numbers=numbers, level=level)
 
     def _item(self, element: Any) -> None:
-        look, ordered, number = self._look, self._look.ordered, None
-        if ordered is not None:
-            number = _number(element.get("value"), self._numbers[ordered])
-            self._numbers[ordered] = number + (1 if ordered.get("reversed") is None else -1)
-            letters = letters_of(element, self._css[element]) or letters_of(ordered, self._css[ordered])
+        look, number = self._look, None
+        if look.numbers:
+            following, step, letters = look.numbers
+            number = _number(element.get("value"), following)
+            look.numbers[0] = number + step
+            letters = letters_of(element, self._css[element]) or letters
             if letters or not 1 <= number <= NUMBER_LIMIT:
                 # Slack has no such numbers: they are text.
                 self._add("%s. " % (letters[number - 1] if 1 <= number <= len(letters) else number))
                 return
-        self._items += 1
         level = max(look.level, 0)
-        self._look = look._replace(line=Line((), "item", level, number, self._items), level=level)
+        self._look = look._replace(line=Line((), "item", level, number, element), level=level)
 
     def _table(self, element: Any) -> Iterator[None]:
-        rows: Dict[Any, Row] = {}
+        rows: List[Row] = [[]]
         is_deep = sum(1 for _ in element.iterancestors("table")) >= TABLES_LIMIT
         self._look = self._look._replace(rows=None if is_deep else rows)
         yield
         self._end_line()
         arranges = (element.get("role") or "").strip().lower() in ("presentation", "none")
-        for line in table_lines(list(rows.values()), arranges):
+        for line in table_lines(rows, arranges):
             self._place(line)
+
+    def _row(self, element: Any) -> None:
+        if self._look.rows is not None:
+            self._look.rows.append([])
 
     def _cell(self, element: Any) -> Iterator[None]:
         rows = self._look.rows
         if rows is None:
             return
-        row = next(element.iterancestors("tr", "table"))
+        row = rows[-1]
         lines: List[Line] = []
         self._look = self._look._replace(lines=lines, line=Line(), level=-1, quoted=False)
         yield
@@ -249,8 +247,8 @@ class _Walk:
             lines.pop()
         is_complex = next(element.iter("table", *HEADINGS), None) is not None
         width, height = (max(_number(element.get(name), 1), 1) for name in ("colspan", "rowspan"))
-        is_header = element.tag == "th" or row.getparent().tag == "thead"
-        rows.setdefault(row, []).append(Cell(lines, is_header, is_complex, width, height))
+        is_header = element.tag == "th" or element.getparent().getparent().tag == "thead"
+        row.append(Cell(lines, is_header, is_complex, width, height))
 
     def _anchor(self, element: Any) -> Iterator[None]:
         href, shown = element.get("href") or "", self._shown
@@ -280,4 +278,4 @@ class _Walk:
 
 HANDLERS: Dict[str, Any] = {"ol": _Walk._list, "ul": _Walk._list, "li": _Walk._item, "table": _Walk._table}
 HANDLERS.update({"td": _Walk._cell, "th": _Walk._cell, "a": _Walk._anchor, "img": _Walk._image, "input": _Walk._input})
-HANDLERS.update({"br": lambda walk, _: walk._break(), "hr": lambda walk, _: walk._add(RULE)})
+HANDLERS.update({"br": lambda walk, _: walk._break(), "hr": lambda walk, _: walk._add(RULE), "tr": _Walk._row})

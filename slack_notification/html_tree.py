@@ -36,8 +36,8 @@ UNITS = ["", "i", "ii", "iii", "iv", "v", "vi", "vii", "viii", "ix"]
 ROMAN = [ten.translate(str.maketrans("ivx", "xlc")) + unit for ten in UNITS for unit in UNITS][1:]
 ALPHA = [first + last for first in ["", *ascii_lowercase] for last in ascii_lowercase]
 LETTERS = {"a": ALPHA, "A": [n.upper() for n in ALPHA], "i": ROMAN, "I": [n.upper() for n in ROMAN]}
-LIST_TYPES = {"lower-alpha": "a", "lower-latin": "a", "lower-roman": "i"}
-LIST_TYPES.update({"upper-alpha": "A", "upper-latin": "A", "upper-roman": "I"})
+LETTERS.update({"lower-alpha": ALPHA, "lower-latin": ALPHA, "lower-roman": ROMAN, "upper-roman": LETTERS["I"]})
+LETTERS.update(dict.fromkeys(["upper-alpha", "upper-latin"], LETTERS["A"]))
 
 BARE_REFERENCE = re.compile(r"&(?=[a-zA-Z][a-zA-Z0-9]*=)")
 BREAK_REFERENCE = re.compile("(?i)&#(?:1[12]|xb|xc);")
@@ -49,7 +49,6 @@ TAG = re.compile(r"%s|<(/?)([a-z][\w:.-]*)((?:[^<>=]+|%s|=){0,999}[^<>]*)(>?)" %
 ANCHOR = re.compile(r"(?i)</?a\b([^<>]*)>")
 WEB_TARGET = re.compile("(?i)\\bhref\\s*=[\\s\"']*((?:https?:|mailto:|tel:|www\\.)[^\\s\"'<>]+)")
 CSS_COMMENTS = re.compile(r"(?s)/\*.*?(?:\*/|\Z)|<!--|-->")
-AT_RULE = re.compile(r"@[^@{}]*{(?:[^{}]*{[^{}]*})*[^{}]*}")
 ZERO = re.compile(r"0(?:\.0*)?(?:[a-z]+|%)?\Z")
 
 # In pieces, the text of a mail of any length takes little memory.
@@ -64,7 +63,7 @@ def divided_mail(html: str) -> Tuple[str, str]:
 
 
 def tree_of(html: str) -> Tuple[Any, Dict[Any, Dict[str, str]]]:
-    """Return the root of a mail's tree without what is hidden, None if it is empty, and each element's CSS.
+    """Return the root of a mail's tree without what is hidden, and each element's CSS.
 
     What costs the parser minutes or misleads it is mended before; no word is lost.
     """
@@ -74,12 +73,13 @@ def tree_of(html: str) -> Tuple[Any, Dict[Any, Dict[str, str]]]:
     parser = etree.HTMLParser(encoding="utf-8", huge_tree=True, remove_comments=True, remove_pis=True)
     root = etree.HTML(html.encode("utf-8"), parser)
     if root is None:
-        return None, {}
+        root = etree.Element("html")
     for element in root.iter(*RENAMED.values()):
         element.tag = element.tag[:-1]
     css = _css_of(root)
-    for element in css:
-        if _is_hidden(element, css[element]):
+    for element, said in css.items():
+        is_cut = said.get("overflow") == "hidden" and ZERO.match(said.get("max-height", ""))
+        if is_cut or HIDING & said.items() or "hidden" in element.attrib or element.tag in UNSEEN:
             element.clear(keep_tail=True)
             element.tag = "span"
     return root, css
@@ -107,11 +107,13 @@ def _css_of(root: Any) -> Dict[Any, Dict[str, str]]:
     Of a <style>, rules for `.class` and `tag.class` are read, outside of @media and the like.
     """
     sheets = [sheet for sheet in root.iter("style") if (sheet.get("media") or "all").lower() in ("all", "screen")]
-    css = AT_RULE.sub("", CSS_COMMENTS.sub("", "}".join(sheet.text or "" for sheet in sheets)))
+    css = CSS_COMMENTS.sub("", "}".join(sheet.text or "" for sheet in sheets))
     rules: Dict[str, Dict[str, str]] = {}
+    depth = 0
     for rule in css.split("}"):
         selectors, _, content = rule.partition("{")
-        said = _declarations(content)
+        said = {} if depth or "{" in content else _declarations(content)
+        depth = max(depth + rule.count("{") - 1, 0)
         for selector in selectors.split(",") if said else []:
             rules.setdefault(selector.strip(), {}).update(said)
     found: Dict[Any, Dict[str, str]] = {}
@@ -130,12 +132,6 @@ def _declarations(style: str) -> Dict[str, str]:
     return {name: value.replace("!important", "").strip() for name, value in said.items()}
 
 
-def _is_hidden(element: Any, css: Dict[str, str]) -> bool:
-    """Tell whether an element with these declarations, and all in it, is not seen."""
-    is_cut = css.get("overflow") == "hidden" and ZERO.match(css.get("max-height", ""))
-    return bool(is_cut or HIDING & css.items() or "hidden" in element.attrib or element.tag in UNSEEN)
-
-
 class Look(NamedTuple):
     """What an element hands down to its content."""
 
@@ -145,8 +141,8 @@ class Look(NamedTuple):
     line: Line = Line()  # what a line of it is, without its runs
     quoted: bool = False
     level: int = -1  # of the list that is open, from 0
-    ordered: Any = None  # that list, where it has numbers
-    rows: Optional[Dict[Any, Row]] = None  # of the table that is open, by their elements
+    numbers: Optional[List[Any]] = None  # of its items, if it has any: the next, the step, letters in their place
+    rows: Optional[List[Row]] = None  # of the table that is open
     keeps_blanks: bool = False
     script: str = ""
     tiny: bool = False  # the element's own words are not seen: those within it have sizes of many kinds
@@ -175,19 +171,18 @@ def restyled(look: Look, tag: str, css: Dict[str, str]) -> Look:
 def letters_of(element: Any, css: Dict[str, str]) -> List[str]:
     """Return the letters that a list or an item has in place of numbers, as its style or its `type` says."""
     said = css.get("list-style-type", css.get("list-style", element.get("type", "")))
-    return LETTERS.get(LIST_TYPES.get(said.partition(" ")[0], said), [])
+    return LETTERS.get(said.partition(" ")[0], [])
 
 
 def text_of_html(html: str) -> str:
     """Return the text of HTML, links as `label (url)`, by looking at nothing but its tags."""
-    return "\n".join(_text_of_piece(piece.group()) for piece in PIECES.finditer(html))
-
-
-def _text_of_piece(html: str) -> str:
-    pieces, text = ["", *ANCHOR.split(COMMENTS.sub("", html))], ""
-    for attributes, label in zip(pieces[::2], pieces[1::2]):
-        target = WEB_TARGET.search(attributes)
-        text += label + (" (%s)" % target.group(1) if target else "")
-    text = re.sub(r"<[!?/a-zA-Z][^<>]*>", "", LINE_ENDS.sub("\n", text))
-    text = re.sub(r"&#\w{9,};?", "\ufffd", text)
-    return re.sub(r"\n\s*\n+", "\n\n", re.sub("[ \t\xa0]+", " ", clean(unescape(text)))).strip()
+    texts = []
+    for piece in PIECES.finditer(html):
+        pieces, text = ["", *ANCHOR.split(COMMENTS.sub("", piece.group()))], ""
+        for attributes, label in zip(pieces[::2], pieces[1::2]):
+            target = WEB_TARGET.search(attributes)
+            text += label + (" (%s)" % target.group(1) if target else "")
+        text = re.sub(r"<[!?/a-zA-Z][^<>]*>", "", LINE_ENDS.sub("\n", text))
+        text = re.sub(r"&#\w{9,};?", "\ufffd", text)
+        texts.append(re.sub(r"\n\s*\n+", "\n\n", re.sub("[ \t\xa0]+", " ", clean(unescape(text)))).strip())
+    return "\n".join(texts)

@@ -64,7 +64,7 @@ class Line(NamedTuple):
     kind: str = "text"
     indent: int = 0
     number: Optional[int] = None
-    item: int = 0
+    item: Any = None
 
 
 def clean(text: str) -> str:
@@ -119,10 +119,10 @@ def linked(runs: Iterable[Run]) -> Iterator[Run]:
             address = match.group().rstrip(".,;:!?'*_~")
             url = link_target(address)
             if url:
-                yield run._replace(text=run.text[end : match.start()])
-                yield run._replace(text=address, url=url)
+                yield Run(run.text[end : match.start()], run.styles)
+                yield Run(address, run.styles, url)
                 end = match.start() + len(address)
-        yield run._replace(text=run.text[end:])
+        yield Run(run.text[end:], run.styles, run.url)
 
 
 def lines_of(text: str) -> List[Line]:
@@ -241,7 +241,7 @@ def posts(lines: Sequence[Line], limit: int) -> Tuple[List[List[Line]], List[Lin
         head, left = _split(left, _end_of_post(left[:POST_LIMIT_LINES], characters - 1))  # and a line end
         found.append(head)
         left = trimmed(left)
-    return found, left
+    return [head for head in found if trimmed(head)], left
 
 
 def _end_of_post(lines: Sequence[Line], limit: int) -> int:
@@ -256,7 +256,7 @@ def _end_of_post(lines: Sequence[Line], limit: int) -> int:
     escaped, as_json = len(escape(plain(elements))), len(json.dumps(elements))
     filled = max(escaped / POST_LIMIT_CHARACTERS, as_json / POST_LIMIT_JSON_CHARACTERS)
     if filled > 1:  # by 2 % less at least, so that few looks are enough
-        return _end_of_post(lines, int(limit / max(filled, 1.02)))
+        return _end_of_post(head, int(limit / max(filled, 1.02)))
     if not rest:
         return limit
 

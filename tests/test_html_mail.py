@@ -301,6 +301,7 @@ TABLES = [
         + "<tr><td>1<tr><td>S2<td>2</table>",
         "*a:* <S1|https://a.example>\n*b:* " + LONG + "\n\n*a:* <S1|https://a.example>\n*b:* 1\n\n*a:* S2\n*b:* 2",
     ),
+    ("<table><tr><td rowspan=2>a<td>b<td>c<tr></tr><tr><td>d<td>e<td>f</table>", "```\na  b  c\nd  e  f\n```"),
     ("<table><tr><td><b>a</b><td>1<td>2<tr><td>b<td>3<td>4</table>", "```\na  1  2\nb  3  4\n```"),
     ("<table><tr><th colspan=2>Title<tr><td>k<td>v<tr><td>l<td>w</table>", "Title\n*k:* v\n*l:* w"),
     ("<b><table><tr><td>a<td>b<td>c<tr><td>d<td>e<td>f</table></b>", "```\na  b  c\nd  e  f\n```"),
@@ -322,6 +323,11 @@ HIDDEN = [
     ("<div style='max-height:0;overflow:hidden'>x</div><div style='max-height:0'>b</div>", "b"),
     ("<span style='mso-hide:all'>x</span>b", "b"),
     ("<style>.p, td.q{display:none} @media print{.r{display:none}}</style><i class='z p'>x</i><b class=r>b</b>", "*b*"),
+    (
+        "<style>@media print{.r{color:red} @supports (x:y){.p{display:none} .q{display:none}} .r{display:none}} "
+        ".s{display:none}</style><i class='p q r'>a</i><b class=s>x</b>",
+        "_a_",
+    ),
     (
         "<style media='screen and (max-width:9px)'>.a{display:none}</style><style media=print>.b{display:none}</style>"
         "<style media=Screen>.c{display:none}</style><i class=a>a</i><i class=b>b</i><i class=c>x</i>",
@@ -389,6 +395,7 @@ BOMBS = {
     "heads that span": "<table>" + "<tr><th colspan=100 rowspan=9>x<th>y" * 13000 + "<tr><td>1<td>2",
     "a long cell that spans": "<table><tr><th>a<th>b<tr><td rowspan=9999>" + "x" * 99999 + "<td>" + "<tr><td>1" * 19000,
     "nested lists": "<ul><li>" * 100000,
+    "a list of a long type": "<ol type='" + "a" * 400000 + "' reversed='" + "a" * 300000 + "'>" + "<li>x" * 30000,
     "nested links": "<a href='https://a.example'><b>" * 1000 + "<i></i>" * 18000,
     "addresses": "https://a.example/ " * 52000,
     "beginnings of addresses": "mailto:" * 140000,

@@ -224,6 +224,16 @@ def test_a_line_that_fits_into_no_post_is_cut_and_complete(text):
     assert re.sub(r"\s", "", body(composed(text))) == re.sub(r"\s", "", text)
 
 
+@pytest.mark.parametrize("blank", [" ", "\u200b", "\t"])
+@pytest.mark.parametrize("html", [None, True])
+def test_blanks_that_fill_posts_make_no_empty_post(blank, html):
+    text = "<pre>a%sb" if html else "a%sb"
+    first, *parts = composed(text % (blank * 9000), html=html).parts
+    assert all(part.blocks[0]["type"] == "rich_text" for part in [first, *parts])
+    assert "b" in parts[-1].text
+    assert "b" in composed(text % (blank * 200000), html=html).rest
+
+
 def test_long_links_stay_whole_and_links():
     url = "https://a.example/" + "x" * 1980
     parts = composed(("<p>%s</p><a href='%s'>Open it</a>" % ("word " * 150, url)) * 9, html=True).parts
