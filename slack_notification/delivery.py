@@ -17,7 +17,7 @@ from .pending import Channel, Delivery, choose, warn_of_cut_off
 from .recipients import Recipients
 from .slack_api import Posted
 from .slack_errors import OUTAGE_ERRORS, is_of_channel
-from .workers import Tools, WorkspacePace
+from .workers import WORKERS, Tools, WorkspacePace
 
 # Slack's documents: one message a second per channel, "short bursts pass", no guarantee. Counted from start of post to
 # start of post, and a little more, since the second may be faster on its way to Slack than the first.
@@ -54,6 +54,7 @@ class DeliveryRun:
         self._finish_files = finish
         self._recipients = Recipients(self._onevizion, self._settings.channel_field)
         self._reading = asyncio.Lock()  # of the recipients
+        self._composing = asyncio.Semaphore(WORKERS // 2)  # or a long queue would all be composed before a post
         self._channels: Dict[str, Channel] = {}  # by what was asked for, and by ID
         self._tasks: Set[asyncio.Future[None]] = set()  # one for each channel that is served, and for each next attempt
         self._pace = WorkspacePace()
@@ -161,7 +162,10 @@ class DeliveryRun:
     async def _deliver(self, delivery: Delivery) -> None:
         """Compose a record's message, save SENDING, post each part that is not posted yet, and save SUCCESS."""
         try:
-            await self._compose(delivery)
+            async with self._composing:
+                if self.workers.ends():
+                    raise Postponed
+                await self._compose(delivery)
             await self._turn(delivery, LEAD_SECONDS)
             if not await self._begin(delivery):
                 return

@@ -1,7 +1,7 @@
 """From the Notif Queue and the journal to the records that a run has to deliver, and the channels they wait for."""
 
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Dict, List, Optional, Sequence, Set, Tuple
+from typing import Any, Dict, Iterable, List, Optional, Sequence, Set, Tuple
 
 from onevizion import NotifQueueStatus
 
@@ -66,7 +66,7 @@ def ranges(ids: Sequence[int]) -> str:
     return ", ".join(texts)
 
 
-def save_all(onevizion: OneVizion, ids: Sequence[int], status: NotifQueueStatus) -> Dict[int, Failure]:
+def save_all(onevizion: OneVizion, ids: Iterable[int], status: NotifQueueStatus) -> Dict[int, Failure]:
     """Save a status for these records; return what went wrong, by record."""
     failed: Dict[int, Failure] = {}
 
@@ -92,7 +92,7 @@ def read_pending(onevizion: OneVizion, service_id: int, journal: Journal) -> Tup
     """
     journal.drop_old()
     begun = journal.begun()
-    posted = [row.record for row in begun.values() if row.posted >= row.parts]
+    posted = {row.record for row in begun.values() if row.posted >= row.parts}
     failed = save_all(onevizion, posted, NotifQueueStatus.SUCCESS)
     saved = [number for number in posted if number not in failed]
     if saved:
@@ -110,7 +110,7 @@ def read_pending(onevizion: OneVizion, service_id: int, journal: Journal) -> Tup
     pending = choose(records, set(), begun)
     warn_of_cut_off(pending, hidden)
     waiting = {record.id for record in records if record is not None and record.status not in LEFT_ALONE}
-    return pending, nameless + end_posted(set(posted), waiting, failed, journal)
+    return pending, nameless + end_posted(posted, waiting, failed, journal)
 
 
 def end_posted(posted: Set[int], waiting: Set[int], failed: Dict[int, Failure], journal: Journal) -> int:
@@ -118,7 +118,7 @@ def end_posted(posted: Set[int], waiting: Set[int], failed: Dict[int, Failure], 
     # OneVizion answers 404 for a record that it does not have: the address is right, as the queue was just read.
     gone = {number for number, failure in failed.items() if failure.code == "404"} - waiting
     hidden = [number for number in failed if number not in posted]
-    left = [number for number in failed if number in posted - gone]
+    left = [number for number in failed if number in posted and number not in gone]
     for number in posted.union(gone) - waiting - set(left):
         journal.end(number)
     if hidden:
