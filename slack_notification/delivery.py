@@ -60,10 +60,11 @@ class DeliveryRun:
         self._pace = WorkspacePace()
         self._last_position = 0
         self._delivered = 0
-        # Posts that failed as all do when Slack is out of order: in this run, and since Slack last took one.
-        self._failed: List[Delivery] = []
+        # Posts that failed as all do when Slack is out of order: when, and those since Slack last took one.
+        self._failed_at: Dict[Delivery, float] = {}
         self._failed_in_a_row: List[Delivery] = []
-        self._outage = False
+        self._worked_at = 0.0  # when the last post began that Slack took: no failure before then is part of an outage
+        self._outage: List[Delivery] = []  # what failed for it
 
     def run(self, pending: Sequence[Delivery]) -> None:
         """Deliver these, and what arrives in the queue meanwhile, in as many attempts as the settings allow."""
@@ -88,7 +89,7 @@ class DeliveryRun:
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=2 * CALL_LIMIT_SECONDS)
         await self._finish_files()
-        await self._outcomes.save_at_last(self.deliveries, self._failed if self._outage else [])
+        await self._outcomes.save_at_last(self.deliveries, self._outage)
 
     def _start(self, coroutine: Coroutine[Any, Any, None]) -> "asyncio.Future[None]":
         task = asyncio.ensure_future(coroutine)
@@ -258,6 +259,7 @@ class DeliveryRun:
                         self._look_for_outage(delivery, failure)
                         raise
                     self._refused(delivery.channel, failure.wait_seconds)  # another one, where two became one
+        self._worked_at = max(self._worked_at, now)
         self._posted(delivery, posted)
 
     def _posted(self, delivery: Delivery, posted: Posted) -> None:
@@ -301,12 +303,12 @@ class DeliveryRun:
     def _look_for_outage(self, delivery: Delivery, failure: Failure) -> None:
         """Count posts that failed in a row; end the run where so many did that Slack must be out of order."""
         if failure.retryable and failure.code in OUTAGE_ERRORS:
-            self._failed.append(delivery)
+            self._failed_at[delivery] = self.workers.loop.time()
             self._failed_in_a_row.append(delivery)
             posts, records = len(self._failed_in_a_row), set(self._failed_in_a_row)
             channels = {each.channel for each in records}
             if (posts >= OUTAGE_POSTS and len(channels) > 1) or len(records) >= OUTAGE_RECORDS:
-                self._outage = True
+                self._outage = [each for each, at in self._failed_at.items() if at > self._worked_at]
                 text = "Slack is out of order (%d posts in a row failed): %s"
                 self.workers.end(Failure(text % (posts, failure)))
 
