@@ -161,7 +161,7 @@ class DeliveryRun:
     # The way of a record
 
     async def _deliver(self, delivery: Delivery) -> None:
-        """Compose a record's message, save SENDING, post each part that is not posted yet, and save SUCCESS."""
+        """Compose a record's message, save SENDING, post each part not posted yet, save SUCCESS, share the files."""
         try:
             async with self._composing:
                 if self.workers.ends():
@@ -174,7 +174,10 @@ class DeliveryRun:
                 await self._post(delivery, part)
             delivery.status = NotifQueueStatus.SUCCESS
             await self._outcomes.save(delivery)
-            self._tell_delivered(delivery)
+            self._delivered += 1
+            text, extra = "[%d/%d] %s delivered to %s", {"progress": functools.partial(progress, self.deliveries)}
+            PROGRESS.info(text, self._delivered, len(self.deliveries), delivery, delivery.channel.asked, extra=extra)
+            self._share(delivery)
         except Postponed:
             await self._outcomes.put_back(delivery)
         except Failure as failure:
@@ -330,10 +333,3 @@ class DeliveryRun:
         again = [each for each in deliveries if each.status not in FINAL and each.attempts < most]
         if again and not self.workers.ends():
             self._start(self._take(again, self._settings.next_attempt_delay))
-
-    def _tell_delivered(self, delivery: Delivery) -> None:
-        """Say that a record was delivered, and begin to share its files."""
-        self._delivered += 1
-        text, extra = "[%d/%d] %s delivered to %s", {"progress": functools.partial(progress, self.deliveries)}
-        PROGRESS.info(text, self._delivered, len(self.deliveries), delivery, delivery.channel.asked, extra=extra)
-        self._share(delivery)

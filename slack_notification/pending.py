@@ -54,7 +54,7 @@ class Delivery:
         return self.position == min(self.channel.under_way)
 
 
-def ranges(ids: Sequence[int]) -> str:
+def ranges(ids: Iterable[int]) -> str:
     """Return ids as a text for people, three or more in a row as a range: "4711-4730, 4735"."""
     texts: List[str] = []
     run: List[int] = []
@@ -94,13 +94,13 @@ def read_pending(onevizion: OneVizion, service_id: int, journal: Journal) -> Tup
     begun = journal.begun()
     posted = {row.record for row in begun.values() if row.posted >= row.parts}
     failed = save_all(onevizion, posted, NotifQueueStatus.SUCCESS)
-    saved = [number for number in posted if number not in failed]
+    saved = posted - set(failed)
     if saved:
         text = "%d record(s) posted by an earlier run: SUCCESS saved now"
         LOG.info(text, len(saved), extra={"details": [ranges(saved)]})
     records = onevizion.notif_queue(service_id)
     shown = {record.id for record in records if record is not None}
-    hidden = [number for number in begun if number not in posted and number not in shown]
+    hidden = set(begun) - posted - shown
     failed.update(save_all(onevizion, hidden, NotifQueueStatus.FAIL_WILL_RETRY))
     if hidden:
         records = onevizion.notif_queue(service_id)
@@ -126,7 +126,7 @@ def end_posted(posted: Set[int], waiting: Set[int], failed: Dict[int, Failure], 
         LOG.warning(text, len(hidden), failed[hidden[0]], extra={"details": [ranges(hidden)]})
     if gone & posted:
         text = "%d record(s) posted by an earlier run are no longer in OneVizion: their SUCCESS cannot be saved"
-        LOG.warning(text, len(gone & posted), extra={"details": [ranges(list(gone & posted))]})
+        LOG.warning(text, len(gone & posted), extra={"details": [ranges(gone & posted)]})
     if left:
         text = "%d record(s) posted by an earlier run: SUCCESS not saved, the next run tries again: %s"
         LOG.error(text, len(left), failed[left[0]], extra={"details": [ranges(left)]})
@@ -149,7 +149,7 @@ def choose(records: Sequence[Optional[Record]], known: Set[int], begun: Dict[int
     return pending
 
 
-def warn_of_cut_off(pending: Sequence[Delivery], hidden: Sequence[int] = ()) -> None:
+def warn_of_cut_off(pending: Sequence[Delivery], hidden: Iterable[int] = ()) -> None:
     """Warn of the records that may arrive twice: an earlier run was cut off with a request for them on its way."""
     sending = NotifQueueStatus.SENDING.name
     cut_off = [each.record.id for each in pending if each.record.status == sending or each.record.id in hidden]
