@@ -17,7 +17,7 @@ from .pending import Channel, Delivery, choose, warn_of_cut_off
 from .recipients import Recipients
 from .slack_api import Posted
 from .slack_errors import OUTAGE_ERRORS, is_of_channel
-from .workers import Tools, WorkspacePace
+from .workers import WORKERS, Tools, WorkspacePace
 
 # Slack's documents: one message a second per channel, "short bursts pass", no guarantee. Counted from start of post to
 # start of post, and a little more, since the second may be faster on its way to Slack than the first.
@@ -54,15 +54,17 @@ class DeliveryRun:
         self._finish_files = finish
         self._recipients = Recipients(self._onevizion, self._settings.channel_field)
         self._reading = asyncio.Lock()  # of the recipients
+        self._composing = asyncio.Semaphore(WORKERS // 2)  # or a long queue would all be composed before a post
         self._channels: Dict[str, Channel] = {}  # by what was asked for, and by ID
         self._tasks: Set[asyncio.Future[None]] = set()  # one for each channel that is served, and for each next attempt
         self._pace = WorkspacePace()
         self._last_position = 0
         self._delivered = 0
-        # Posts that failed as all do when Slack is out of order: in this run, and since Slack last took one.
-        self._failed: List[Delivery] = []
+        # Posts that failed as all do when Slack is out of order: when, and those since Slack last took one.
+        self._failed_at: Dict[Delivery, float] = {}
         self._failed_in_a_row: List[Delivery] = []
-        self._outage = False
+        self._worked_at = 0.0  # when the last post began that Slack took: no failure before then is part of an outage
+        self._outage: List[Delivery] = []  # what failed for it
 
     def run(self, pending: Sequence[Delivery]) -> None:
         """Deliver these, and what arrives in the queue meanwhile, in as many attempts as the settings allow."""
@@ -87,7 +89,7 @@ class DeliveryRun:
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=2 * CALL_LIMIT_SECONDS)
         await self._finish_files()
-        await self._outcomes.save_at_last(self.deliveries, self._failed if self._outage else [])
+        await self._outcomes.save_at_last(self.deliveries, self._outage)
 
     def _start(self, coroutine: Coroutine[Any, Any, None]) -> "asyncio.Future[None]":
         task = asyncio.ensure_future(coroutine)
@@ -159,9 +161,12 @@ class DeliveryRun:
     # The way of a record
 
     async def _deliver(self, delivery: Delivery) -> None:
-        """Compose a record's message, save SENDING, post each part that is not posted yet, and save SUCCESS."""
+        """Compose a record's message, save SENDING, post each part not posted yet, save SUCCESS, share the files."""
         try:
-            await self._compose(delivery)
+            async with self._composing:
+                if self.workers.ends():
+                    raise Postponed
+                await self._compose(delivery)
             await self._turn(delivery, LEAD_SECONDS)
             if not await self._begin(delivery):
                 return
@@ -169,7 +174,10 @@ class DeliveryRun:
                 await self._post(delivery, part)
             delivery.status = NotifQueueStatus.SUCCESS
             await self._outcomes.save(delivery)
-            self._tell_delivered(delivery)
+            self._delivered += 1
+            text, extra = "[%d/%d] %s delivered to %s", {"progress": functools.partial(progress, self.deliveries)}
+            PROGRESS.info(text, self._delivered, len(self.deliveries), delivery, delivery.channel.asked, extra=extra)
+            self._share(delivery)
         except Postponed:
             await self._outcomes.put_back(delivery)
         except Failure as failure:
@@ -254,6 +262,7 @@ class DeliveryRun:
                         self._look_for_outage(delivery, failure)
                         raise
                     self._refused(delivery.channel, failure.wait_seconds)  # another one, where two became one
+        self._worked_at = max(self._worked_at, now)
         self._posted(delivery, posted)
 
     def _posted(self, delivery: Delivery, posted: Posted) -> None:
@@ -297,12 +306,12 @@ class DeliveryRun:
     def _look_for_outage(self, delivery: Delivery, failure: Failure) -> None:
         """Count posts that failed in a row; end the run where so many did that Slack must be out of order."""
         if failure.retryable and failure.code in OUTAGE_ERRORS:
-            self._failed.append(delivery)
+            self._failed_at[delivery] = self.workers.loop.time()
             self._failed_in_a_row.append(delivery)
             posts, records = len(self._failed_in_a_row), set(self._failed_in_a_row)
             channels = {each.channel for each in records}
             if (posts >= OUTAGE_POSTS and len(channels) > 1) or len(records) >= OUTAGE_RECORDS:
-                self._outage = True
+                self._outage = [each for each, at in self._failed_at.items() if at > self._worked_at]
                 text = "Slack is out of order (%d posts in a row failed): %s"
                 self.workers.end(Failure(text % (posts, failure)))
 
@@ -324,10 +333,3 @@ class DeliveryRun:
         again = [each for each in deliveries if each.status not in FINAL and each.attempts < most]
         if again and not self.workers.ends():
             self._start(self._take(again, self._settings.next_attempt_delay))
-
-    def _tell_delivered(self, delivery: Delivery) -> None:
-        """Say that a record was delivered, and begin to share its files."""
-        self._delivered += 1
-        text, extra = "[%d/%d] %s delivered to %s", {"progress": functools.partial(progress, self.deliveries)}
-        PROGRESS.info(text, self._delivered, len(self.deliveries), delivery, delivery.channel.asked, extra=extra)
-        self._share(delivery)

@@ -121,6 +121,10 @@ class Journal:
         """Return what stands in the journal, by record."""
         return self._do(read_rows) or {}
 
+    def lost(self) -> bool:
+        """Tell whether the next run will know nothing of this one."""
+        return self._db is None
+
     def begin(self, record: int, parts: int) -> None:
         """Note that a record's way begins, before anything else is told of it."""
         self._write("INSERT OR REPLACE INTO begun VALUES (?, '', '', 0, ?, '', ?)", record, parts, int(time.time()))

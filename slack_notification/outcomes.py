@@ -9,7 +9,7 @@ from onevizion import NotifQueueStatus
 from .errors import LOG, PROGRESS, Failure, clipped
 from .integration_log import redacted
 from .pending import Delivery, ranges
-from .workers import Tools
+from .workers import WORKERS, Tools
 
 FAILURE_ENTRIES = 100  # every entry of the integration log is a call that loads OneVizion's web server
 SHOWN_CHARACTERS = 30  # of a channel: what to do has to fit into the first 200 characters, which the log's table shows
@@ -22,6 +22,7 @@ class Outcomes:
     def __init__(self, tools: Tools) -> None:
         self._settings, self._onevizion, _, self._journal, self._workers = tools
         self._failures_told = 0
+        self._recording = asyncio.Semaphore(WORKERS)  # however many there are, posts wait for these only
 
     async def fail(self, deliveries: List[Delivery], failure: Failure) -> None:
         """Record a failed attempt of each of these records, and the status that follows; tell it once."""
@@ -31,21 +32,21 @@ class Outcomes:
             self.tell(failed, failure)
 
     async def _record_attempt(self, delivery: Delivery, failure: Failure) -> bool:
-        async with self._workers.places:
+        async with self._recording:
             if self._workers.ends() and not delivery.unsaved:
                 return False  # not begun, and not begun any more
             delivery.attempts += 1
             text = redacted("%s%s" % (beginning([delivery]), failure), self._settings.secrets())
             try:
-                await self._workers.in_worker(self._onevizion.add_attempt, delivery.record.id, text)
+                await self._workers.call(self._onevizion.add_attempt, delivery.record.id, text)
             except Failure as unrecorded:
                 PROGRESS.warning("%s: %s", delivery, unrecorded)
-        # Looked at only now: this failure, or others at the same time, may have ended the run.
-        one_more = self._workers.ends() or delivery.attempts < self._settings.max_attempts
-        again = failure.ends_run or (failure.retryable and one_more)
-        delivery.status = NotifQueueStatus.FAIL_WILL_RETRY if again else NotifQueueStatus.FAIL
-        await self.save(delivery)
-        return True
+            # Looked at only now: this failure, or others at the same time, may have ended the run.
+            one_more = self._workers.ends() or delivery.attempts < self._settings.max_attempts
+            again = failure.ends_run or (failure.retryable and one_more)
+            delivery.status = NotifQueueStatus.FAIL_WILL_RETRY if again else NotifQueueStatus.FAIL
+            await self.save(delivery)
+            return True
 
     async def save(self, delivery: Delivery, at_last: bool = False) -> None:
         """Save a record's status; what OneVizion does not take now is tried again at the end of the run."""
@@ -59,7 +60,7 @@ class Outcomes:
             text = "%s: status %s not saved, the next run tries again: %s"
             if delivery.status == NotifQueueStatus.SUCCESS:
                 text = "%s: delivered, but %s not saved; the next run saves it, and posts nothing again: %s"
-                if delivery.record.id not in self._journal.begun():
+                if self._journal.lost():
                     text = "%s: delivered, but %s not saved; the journal is lost: the next run may post it again: %s"
             LOG.error(text, delivery, delivery.status.name, failure)
             return
@@ -73,7 +74,7 @@ class Outcomes:
             await self.save(delivery)
         if delivery.begun.posted:
             text = "%s: %d of %d parts are posted; the next run goes on with the next part"
-            if delivery.record.id not in self._journal.begun():
+            if self._journal.lost():
                 text = "%s: %d of %d parts are posted; the journal is lost: the next run starts again from the first"
             LOG.warning(text, delivery, delivery.begun.posted, len(delivery.parts))
 
@@ -121,7 +122,7 @@ def beginning(deliveries: Sequence[Delivery]) -> str:
     first, names = deliveries[0], recipients_of(deliveries)
     more = " and %d more user%s" % (len(names) - 1, "s" if len(names) > 2 else "") if len(names) > 1 else ""
     which = "record %d" % first.record.id if len(deliveries) == 1 else "%d records" % len(deliveries)
-    part = " (part %d of %d)" % (first.begun.posted + 1, len(first.parts)) if first.begun.posted else ""
+    part = " (part %d of %d)" % (first.begun.posted + 1, first.begun.parts) if first.begun.posted else ""
     whom = " for %s%s" % (names[0], more) if names else ""
     where = " to %s" % clipped(first.channel.asked, SHOWN_CHARACTERS) if first.channel.asked else ""
     return "%s%s not delivered%s%s: " % (which, whom, where, part)

@@ -1,7 +1,7 @@
 """From the Notif Queue and the journal to the records that a run has to deliver, and the channels they wait for."""
 
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Dict, List, Optional, Sequence, Set, Tuple
+from typing import Any, Dict, Iterable, List, Optional, Sequence, Set, Tuple
 
 from onevizion import NotifQueueStatus
 
@@ -54,7 +54,7 @@ class Delivery:
         return self.position == min(self.channel.under_way)
 
 
-def ranges(ids: Sequence[int]) -> str:
+def ranges(ids: Iterable[int]) -> str:
     """Return ids as a text for people, three or more in a row as a range: "4711-4730, 4735"."""
     texts: List[str] = []
     run: List[int] = []
@@ -66,7 +66,7 @@ def ranges(ids: Sequence[int]) -> str:
     return ", ".join(texts)
 
 
-def save_all(onevizion: OneVizion, ids: Sequence[int], status: NotifQueueStatus) -> Dict[int, Failure]:
+def save_all(onevizion: OneVizion, ids: Iterable[int], status: NotifQueueStatus) -> Dict[int, Failure]:
     """Save a status for these records; return what went wrong, by record."""
     failed: Dict[int, Failure] = {}
 
@@ -92,15 +92,15 @@ def read_pending(onevizion: OneVizion, service_id: int, journal: Journal) -> Tup
     """
     journal.drop_old()
     begun = journal.begun()
-    posted = [row.record for row in begun.values() if row.posted >= row.parts]
+    posted = {row.record for row in begun.values() if row.posted >= row.parts}
     failed = save_all(onevizion, posted, NotifQueueStatus.SUCCESS)
-    saved = [number for number in posted if number not in failed]
+    saved = posted - set(failed)
     if saved:
         text = "%d record(s) posted by an earlier run: SUCCESS saved now"
         LOG.info(text, len(saved), extra={"details": [ranges(saved)]})
     records = onevizion.notif_queue(service_id)
     shown = {record.id for record in records if record is not None}
-    hidden = [number for number in begun if number not in posted and number not in shown]
+    hidden = set(begun) - posted - shown
     failed.update(save_all(onevizion, hidden, NotifQueueStatus.FAIL_WILL_RETRY))
     if hidden:
         records = onevizion.notif_queue(service_id)
@@ -110,7 +110,7 @@ def read_pending(onevizion: OneVizion, service_id: int, journal: Journal) -> Tup
     pending = choose(records, set(), begun)
     warn_of_cut_off(pending, hidden)
     waiting = {record.id for record in records if record is not None and record.status not in LEFT_ALONE}
-    return pending, nameless + end_posted(set(posted), waiting, failed, journal)
+    return pending, nameless + end_posted(posted, waiting, failed, journal)
 
 
 def end_posted(posted: Set[int], waiting: Set[int], failed: Dict[int, Failure], journal: Journal) -> int:
@@ -118,7 +118,7 @@ def end_posted(posted: Set[int], waiting: Set[int], failed: Dict[int, Failure], 
     # OneVizion answers 404 for a record that it does not have: the address is right, as the queue was just read.
     gone = {number for number, failure in failed.items() if failure.code == "404"} - waiting
     hidden = [number for number in failed if number not in posted]
-    left = [number for number in failed if number in posted - gone]
+    left = [number for number in failed if number in posted and number not in gone]
     for number in posted.union(gone) - waiting - set(left):
         journal.end(number)
     if hidden:
@@ -126,7 +126,7 @@ def end_posted(posted: Set[int], waiting: Set[int], failed: Dict[int, Failure], 
         LOG.warning(text, len(hidden), failed[hidden[0]], extra={"details": [ranges(hidden)]})
     if gone & posted:
         text = "%d record(s) posted by an earlier run are no longer in OneVizion: their SUCCESS cannot be saved"
-        LOG.warning(text, len(gone & posted), extra={"details": [ranges(list(gone & posted))]})
+        LOG.warning(text, len(gone & posted), extra={"details": [ranges(gone & posted)]})
     if left:
         text = "%d record(s) posted by an earlier run: SUCCESS not saved, the next run tries again: %s"
         LOG.error(text, len(left), failed[left[0]], extra={"details": [ranges(left)]})
@@ -149,7 +149,7 @@ def choose(records: Sequence[Optional[Record]], known: Set[int], begun: Dict[int
     return pending
 
 
-def warn_of_cut_off(pending: Sequence[Delivery], hidden: Sequence[int] = ()) -> None:
+def warn_of_cut_off(pending: Sequence[Delivery], hidden: Iterable[int] = ()) -> None:
     """Warn of the records that may arrive twice: an earlier run was cut off with a request for them on its way."""
     sending = NotifQueueStatus.SENDING.name
     cut_off = [each.record.id for each in pending if each.record.status == sending or each.record.id in hidden]

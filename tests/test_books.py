@@ -63,9 +63,12 @@ ORDERS = st.lists(st.tuples(FAULTY_CALLS, st.sampled_from([1, 1, 2, 4, 5, None])
 
 
 def seed(world, records):
-    """Fill the queue; every line of a record's body names the record, so that every part of its message does."""
+    """Fill the queue; every line of a record's body names the record, so that every part of its message does.
+
+    A line is one word, which no cut divides, even where HTML makes all of them one line.
+    """
     for number, (channel, status, odd, lines, with_file) in enumerate(records):
-        body = "\n".join("<%d line %d" % (4711 + number, line) for line in range(lines))
+        body = "\n".join("<%d-%d" % (4711 + number, line) for line in range(lines))
         blobs = [world.onevizion.add_file("a.txt", b"a")] if with_file else []
         keys = dict({"msg": body, "subj": "<%d" % (4711 + number), "blob_ids": blobs}, status=status)
         keys.update(odd)
@@ -123,7 +126,7 @@ class Books:
 
 def post_of(text):
     """Return the record that a post is about, and the number of its first line (-1: it has none)."""
-    lines = re.findall(r"(?:<|&lt;)(\d+) line (\d+)", text)
+    lines = re.findall(r"(?:<|&lt;)(\d+)-(\d+)", text)
     if lines:
         return int(lines[0][0]), int(lines[0][1])
     return int(re.search(r"(?:<|&lt;)(\d+)", text).group(1)), -1
@@ -133,7 +136,7 @@ def lines_at_slack(world):
     """Return what stands there of each record: the numbers of its lines, and None for its header."""
     found = {}
     for message in world.slack.messages:
-        about, lines = post_of(message.text)[0], re.findall(r"(?:<|&lt;)\d+ line (\d+)", message.text)
+        about, lines = post_of(message.text)[0], re.findall(r"(?:<|&lt;)\d+-(\d+)", message.text)
         found.setdefault(about, set()).update([None] + [int(line) for line in lines])
     return found
 

@@ -276,3 +276,14 @@ def test_a_Slack_that_answers_the_second_time_is_enough(world, fault):
     run = world.run()
     assert run.status == 0
     assert run.waits == [7.0 if "headers" in fault else slack_api.RETRY_PAUSES_SECONDS[0]]
+
+
+def test_records_that_fail_hold_up_no_post_however_many_they_are(world):
+    for _ in range(400):
+        world.record(None)
+    world.record("ops")
+    failed_before = []
+    world.slack.on(POST, lambda call: failed_before.append(len(world.onevizion.calls_to("/attempts"))))
+    world.onevizion.fault("/attempts", times=None, work=True, delay=0.05)
+    assert world.run().status == 1
+    assert failed_before[0] < 200

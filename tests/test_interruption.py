@@ -119,6 +119,15 @@ def test_of_a_long_message_the_part_in_flight_is_finished_and_the_next_run_goes_
     assert len(set(world.texts())) == 6
 
 
+def test_a_failure_of_the_next_run_says_how_much_of_the_message_is_posted(world):
+    record = world.record(msg=LONG)
+    interrupted(world, world.slack, POST, where=in_a_thread)
+    (trackor,) = world.onevizion.trackors.values()
+    trackor[world.onevizion.channel_field] = None
+    assert world.run().status == 1
+    assert "not delivered (part 3 of 6): the user has no channel" in world.onevizion.attempts[record][0]
+
+
 def test_a_long_message_that_waits_for_the_rate_limit_goes_on_in_the_next_run(world):
     record = world.record(msg=LONG)
     limited = {"status": 429, "headers": {"Retry-After": "300"}}
