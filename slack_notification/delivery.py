@@ -195,7 +195,12 @@ class DeliveryRun:
         record, begun = delivery.record, delivery.begun
         names = await asyncio.gather(*[self.workers.call(self._onevizion.file_name, blob) for blob in record.blob_ids])
         make = functools.partial(compose, record, self._onevizion.url, names, self._settings.upload_attachments)
-        message = await self.workers.call(self.workers.interruption.within, COMPOSE_LIMIT_SECONDS, make)
+        try:
+            message = await self.workers.call(self.workers.interruption.within, COMPOSE_LIMIT_SECONDS, make)
+        except TimeoutError as error:
+            if self.workers.ends():  # given up for that, and not for its own time
+                raise Postponed from error
+            raise
         delivery.parts, delivery.rest = message.parts, message.rest
         if begun.posted and begun.digest == digest(delivery.parts[: begun.posted]):
             # Its recipient may have another channel now: what is learnt from here on is true of the thread's.

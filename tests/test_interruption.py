@@ -11,7 +11,7 @@ from collections import Counter
 
 import pytest
 
-from slack_notification import calls, workers
+from slack_notification import calls, delivery, workers
 from slack_notification.journal import JOURNAL_FILE, Journal
 from tests.world import PROCESS_TIMEOUT_SECONDS, CapturedWaits, World, finish
 
@@ -66,6 +66,36 @@ def test_a_post_that_waits_for_others_to_end_is_not_begun(world, monkeypatch):
     assert world.run(interruption=interruption).status == 128 + signal.SIGTERM
     assert len(world.slack.calls_to(POST)) == 1
     assert [world.onevizion.status(record) for record in records] == ["SUCCESS", "NOT_SENT", "NOT_SENT"]
+
+
+def test_what_is_being_composed_is_left_to_the_next_run_and_nothing_more_is_composed(world, monkeypatch):
+    monkeypatch.setattr(calls, "FINISH_SECONDS", 0.1)
+    monkeypatch.setattr(delivery, "WORKERS", 2)  # half of them compose
+    interruption, over, composed = CapturedWaits(), threading.Event(), []
+
+    def compose(record, *_):
+        composed.append(record.id)
+        interruption.interrupt(signal.SIGTERM)
+        over.wait(PROCESS_TIMEOUT_SECONDS)
+
+    monkeypatch.setattr(delivery, "compose", compose)
+    records = [world.record(channel) for channel in ("ops", "dev", "ops")]
+    run = world.run(interruption=interruption)
+    over.set()
+    assert run.status == 128 + signal.SIGTERM
+    assert composed == records[:1]
+    assert world.onevizion.history == []
+    assert "fault in this module" not in run.console
+
+
+def test_the_first_posts_do_not_wait_until_a_long_queue_is_composed(world):
+    for number in range(60):
+        world.slack.add_channel("c%d" % number)
+        world.record("c%d" % number, blob_ids=[world.onevizion.add_file("plan.pdf", b"content")])
+    named = []  # files that had been asked for their name when a status was saved
+    world.onevizion.on("PATCH", lambda call: named.append(len(world.onevizion.calls_to("GET /api/v3/files"))))
+    assert world.run().status == 0
+    assert named[0] < 40
 
 
 @pytest.mark.parametrize("number", SIGNALS)
