@@ -42,8 +42,8 @@ class Delivery:
         self.rest = ""  # what goes on in a file behind the last part
         self.attempts = 0
         # What OneVizion has to show at the end of the run, and whether something else may stand there.
-        fresh = record.status == NotifQueueStatus.NOT_SENT.name and not begun.posted
-        self.status = NotifQueueStatus.NOT_SENT if fresh else NotifQueueStatus.FAIL_WILL_RETRY
+        is_new = record.status == NotifQueueStatus.NOT_SENT.name
+        self.status = NotifQueueStatus.NOT_SENT if is_new else NotifQueueStatus.FAIL_WILL_RETRY
         self.unsaved = False
 
     def __str__(self) -> str:
