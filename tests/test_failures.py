@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from slack_notification import calls, slack_api, slack_errors
+from slack_notification import calls, outcomes, slack_api, slack_errors
 from tests.sandbox.onevizion import ABSENT
 
 POST = "chat.postMessage"
@@ -287,3 +287,15 @@ def test_records_that_fail_hold_up_no_post_however_many_they_are(world):
     world.onevizion.fault("/attempts", times=None, work=True, delay=0.05)
     assert world.run().status == 1
     assert failed_before[0] < 200
+
+
+def test_a_bug_in_what_follows_a_failure_is_told_and_loses_no_record(world, monkeypatch):
+    async def fail(*arguments):
+        raise ValueError("a bug")
+
+    monkeypatch.setattr(outcomes.Outcomes, "fail", fail)
+    broken, other = world.record("nowhere"), world.record("ops")
+    assert world.run().status == 1
+    assert [world.onevizion.status(record) for record in (broken, other)] == ["NOT_SENT", "SUCCESS"]
+    assert world.log("Error") == ["a fault in this module: report it to its developers"]
+    assert "ValueError: a bug" in " ".join(entry.description for entry in world.onevizion.log)

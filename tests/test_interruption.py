@@ -11,7 +11,7 @@ from collections import Counter
 
 import pytest
 
-from slack_notification import calls, delivery, workers
+from slack_notification import calls, delivery, outcomes, workers
 from slack_notification.journal import JOURNAL_FILE, Journal
 from tests.world import PROCESS_TIMEOUT_SECONDS, CapturedWaits, World, finish
 
@@ -86,6 +86,16 @@ def test_what_is_being_composed_is_left_to_the_next_run_and_nothing_more_is_comp
     assert composed == records[:1]
     assert world.onevizion.history == []
     assert "fault in this module" not in run.console
+
+
+def test_a_failure_that_waits_to_be_recorded_is_left_to_the_next_run(world, monkeypatch):
+    monkeypatch.setattr(outcomes, "WORKERS", 1)
+    interruption = CapturedWaits()
+    world.onevizion.on("POST .*attempts", lambda call: interruption.interrupt(signal.SIGTERM))
+    records = [world.record(None) for _ in range(3)]
+    assert world.run(interruption=interruption).status == 128 + signal.SIGTERM
+    assert [world.onevizion.status(record) for record in records] == ["FAIL", "NOT_SENT", "NOT_SENT"]
+    assert list(world.onevizion.attempts) == records[:1]
 
 
 def test_the_first_posts_do_not_wait_until_a_long_queue_is_composed(world):
