@@ -56,7 +56,7 @@ def compose(record: Record, ov_url: str, file_names: Sequence[str], files: bool 
 
     pieces = pieces or [[]]
     notes: List[List[str]] = [[] for _ in pieces]
-    if len(pieces) > 1 or (rest and files):
+    if len(pieces) > 1:
         notes[0].append("continued in the thread")
     where = "the rest is in the file message.txt" if files else "this is not all: read the rest in OneVizion"
     notes[-1] += [where, _address(ov_url)] if rest else [_address(ov_url)]
