@@ -301,6 +301,10 @@ TABLES = [
         + "<tr><td>1<tr><td>S2<td>2</table>",
         "*a:* <S1|https://a.example>\n*b:* " + LONG + "\n\n*a:* <S1|https://a.example>\n*b:* 1\n\n*a:* S2\n*b:* 2",
     ),
+    (
+        "<table><tr><th>a<th>b<tr><td rowspan=2>S1<td>" + LONG + "<tr><td>1<tr><td><td>2</table>",
+        "*a:* S1\n*b:* " + LONG + "\n\n*a:* S1\n*b:* 1\n\n*b:* 2",
+    ),
     ("<table><tr><td rowspan=2>a<td>b<td>c<tr></tr><tr><td>d<td>e<td>f</table>", "```\na  b  c\nd  e  f\n```"),
     ("<table><tr><td><b>a</b><td>1<td>2<tr><td>b<td>3<td>4</table>", "```\na  1  2\nb  3  4\n```"),
     ("<table><tr><th colspan=2>Title<tr><td>k<td>v<tr><td>l<td>w</table>", "Title\n*k:* v\n*l:* w"),

@@ -192,6 +192,11 @@ def test_a_long_message_goes_on_in_the_thread_and_is_cut_at_paragraphs():
     assert [part.blocks[0]["type"] for part in parts] == ["header"] + ["rich_text"] * (len(shown) - 1)
 
 
+def test_a_paragraph_that_ends_soon_does_not_end_the_post():
+    first, *_ = composed("Hello,\n\n" + "word " * 1000).parts
+    assert len(readable(first)) > 1000
+
+
 def test_a_paragraph_of_several_lines_is_not_torn():
     paragraph = "\n".join("line %d " % number + "word " * 12 for number in range(5))
     shown = [readable(part) for part in composed("\n\n".join([paragraph] * 40)).parts]

@@ -575,3 +575,11 @@ def test_a_file_that_is_shorter_than_was_announced_stays_a_link(world, monkeypat
     assert world.run().status == 0
     assert world.slack.files == []
     assert "could not be read to its end (131072 of 131073 bytes)" in " ".join(world.log("Warning"))
+
+
+@pytest.mark.parametrize("status", [408, 429])
+def test_a_user_for_whom_OneVizion_has_no_time_gets_an_attempt_and_ends_no_run(world, status):
+    record = world.record()
+    world.onevizion.fault("GET /api/v3/trackors", times=None, status=status)
+    assert world.run().status == 1
+    assert len(world.onevizion.attempts[record]) == 1
