@@ -367,3 +367,16 @@ def test_a_bug_costs_its_record_keeps_its_traceback_in_the_log_without_secrets_a
     entry = [entry for entry in world.onevizion.log if "a fault in this module" in entry.message][0]
     assert (entry.level, "Traceback" in entry.description, "KeyError" in entry.description) == ("Error", True, True)
     assert "xoxb-test-token" not in entry.description + run.console
+
+
+def test_a_log_that_takes_an_entry_between_its_failures_is_not_given_up(world):
+    calls_made = []
+    fails = lambda call: calls_made.append(call) or len(calls_made) in (1, 2, 4, 5)  # noqa: E731
+    world.onevizion.fault("POST .*/logs", times=None, where=fails, status=500)
+    for channel in ("nowhere", "elsewhere", "gone"):
+        world.record(channel)
+    run = world.run()
+    assert run.status == 1
+    assert len(calls_made) == 6
+    assert world.log()[-1].startswith("delivered 0, failed 3")
+    assert run.stdout.count("This is final") + len(world.log("Error")) == 3
