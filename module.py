@@ -26,7 +26,7 @@ import os
 import signal
 import sys
 import time
-from typing import TYPE_CHECKING, Any, Optional, Sequence
+from typing import TYPE_CHECKING, Any, List, Optional, Sequence
 
 from slack_notification.errors import (
     EXIT_CANNOT_WORK,
@@ -46,6 +46,7 @@ if TYPE_CHECKING:  # the parts below need packages, which a scheduled run instal
     from slack_notification.integration_log import Logs
     from slack_notification.journal import Journal
     from slack_notification.onevizion_api import OneVizion
+    from slack_notification.pending import Delivery
     from slack_notification.settings import Settings
 
 VERSION = "2.0.0"
@@ -166,17 +167,21 @@ def deliver(settings: "Settings", onevizion: "OneVizion", journal: "Journal", in
 
     if any(each.record.html for each in pending):
         import slack_notification.html_mail  # noqa: F401 (where its parser is broken, the queue stays as it is)
+
+    def sum_up(deliveries: "List[Delivery]") -> bool:
+        how = "interrupted: " if interruption.requested() else ""
+        return summarize(how, deliveries, time.monotonic() - started_at)
+
     try:
         delivery = delivery_run(settings, onevizion, journal, interruption)
     except Failure as failure:
         (LOG.warning if interruption.requested() else LOG.error)(str(failure))  # the cause before the summary
-        summarize("", pending, time.monotonic() - started_at)
+        sum_up(pending)
         return EXIT_CANNOT_WORK
     try:
         delivery.run(pending)
     finally:
-        how = "interrupted: " if interruption.requested() else ""
-        everything = summarize(how, delivery.deliveries, time.monotonic() - started_at)
+        everything = sum_up(delivery.deliveries)
     if delivery.workers.error:
         return EXIT_CANNOT_WORK
     return EXIT_DELIVERED if everything and not unended else EXIT_NOT_ALL_DELIVERED

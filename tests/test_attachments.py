@@ -199,6 +199,8 @@ def test_a_missing_files_write_turns_uploads_off_with_one_warning(world, show_sc
     assert world.log("Warning") == [
         "files stay links in this run: add the scope files:write to the app, and install it again"
     ]
+    # What is known before is not tried: no file's content is fetched for nothing.
+    assert bool(world.slack.calls_to("files.getUploadURLExternal")) is not show_scopes
 
 
 def test_a_missing_files_write_is_no_matter_where_there_are_no_files(world):

@@ -1,11 +1,13 @@
 """What the program does when OneVizion, Slack or a record is at fault: nothing lost, nothing twice, nobody held up."""
 
 import re
+import signal
 
 import pytest
 
 from slack_notification import calls, outcomes, slack_api, slack_errors
 from tests.sandbox.onevizion import ABSENT
+from tests.world import CapturedWaits
 
 POST = "chat.postMessage"
 LOGIN_PAGE = {"status": 200, "body": "<!DOCTYPE html><html>Log in</html>", "content_type": "text/html"}
@@ -223,6 +225,17 @@ def test_a_dead_token_leaves_the_queue_exactly_as_it_was(world, code):
     assert world.log("Error") == [cause]
     assert world.log()[-2] == cause
     assert world.log()[-1].startswith("delivered 0, failed 0, left pending 3")
+
+
+def test_a_signal_before_the_first_record_is_an_interruption_in_the_summary_too(world):
+    interruption = CapturedWaits()
+    world.slack.on("auth.test", lambda call: interruption.interrupt(signal.SIGTERM))
+    world.slack.fault("auth.test", times=None, status=500)
+    record = world.record()
+    assert world.run(interruption=interruption).status == 128 + signal.SIGTERM
+    assert world.log()[-1].startswith("interrupted: delivered 0, failed 0, left pending 1")
+    assert world.log("Error") == []
+    assert world.onevizion.status(record) == "NOT_SENT"
 
 
 def test_a_missing_chat_write_is_found_before_the_first_record(world):
